@@ -1,0 +1,13 @@
+//! Tare: what every container uses, whether it is healthy, what it costs.
+
+pub mod rates;
+pub mod cost;
+pub mod health;
+pub mod report;
+pub mod metrics;
+pub mod sinks;
+pub mod web;
+pub mod config;
+pub mod args;
+pub mod pipeline;
+pub mod commands;

@@ -1,0 +1,1 @@
+//! One small HTTP client.

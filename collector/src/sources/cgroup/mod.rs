@@ -1,0 +1,4 @@
+//! c
+
+pub mod v1;
+pub mod v2;

@@ -1,0 +1,210 @@
+//! Everything that can be looked at, and what a look brings back.
+//!
+//! Two kinds: [`Look`] reads kernel files and runs on the looker's own thread, [`Source`] asks over a socket and is async.
+
+pub mod cgroup;
+pub mod docker;
+pub mod host;
+pub mod imds;
+pub mod net;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::identity::{CgroupPath, ContainerId, PodUid, TaskId};
+use crate::snapshot::{Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, SourceName, State, Usage, Weights};
+use crate::units::Stamp;
+
+/// A source behind a socket.
+pub trait Source: Send {
+    /// Who it is.
+    fn name(&self) -> SourceName;
+
+    /// How long a reading stays fresh. Events may bring the next turn forward.
+    fn every(&self) -> Duration;
+
+    /// How long one read may take before it becomes a gap.
+    fn deadline(&self) -> Duration;
+
+    /// One read, done by `by`. It never fails: what cannot be read is a gap in the reading.
+    fn read(&mut self, by: Instant) -> BoxFuture<'_, Reading>;
+}
+
+/// A source made of kernel files. A file system may hang (NFS), so it runs on a thread of its own.
+pub trait Look: Send {
+    /// Who it is.
+    fn name(&self) -> SourceName;
+
+    /// One look. `known` holds the newest readings of the other sources, those of this turn's earlier looks among them.
+    fn look(&mut self, known: &[Arc<Reading>]) -> Reading;
+}
+
+/// What one source said in one turn.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Who said it.
+    pub from: SourceName,
+    /// When the read ended.
+    pub at: Stamp,
+    /// What was said. `None`: nothing, and the gaps say why.
+    pub told: Option<Told>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+}
+
+/// What a source can say.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// The cgroup tree.
+    Tree(Tree),
+    /// Network name spaces.
+    Spaces(Spaces),
+    /// The machine: everything but `cgroups`, `docker` and `instance`.
+    Host(Box<Host>),
+    /// The Docker daemon and its containers.
+    Docker(Containers),
+    /// The EC2 instance.
+    Instance(Instance),
+}
+
+/// The cgroups that matter: containers, units, and the tasks and pods above containers. Parents stand before children.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    /// Which hierarchies carry the controllers.
+    pub version: CgroupVersion,
+    /// The root's own figures (CPU; where the kernel has them io and pids).
+    pub root: Usage,
+    /// One row a cgroup.
+    pub groups: Vec<Group>,
+    /// Groups left out because there were more than the settings allow.
+    pub cut: u64,
+}
+
+/// One cgroup.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Where it is.
+    pub path: CgroupPath,
+    /// Who it is, by its path alone.
+    pub owner: Owner,
+    /// Names this making of the path: its inode number; recorded hosts: `identity.json`, else 0.
+    pub start: u64,
+    /// Its own limits.
+    pub own: Limits,
+    /// The tightest of its own and every ancestor's.
+    pub limits: Limits,
+    /// Its weights.
+    pub weights: Weights,
+    /// What it uses. `net` is never filled here.
+    pub usage: Usage,
+}
+
+/// Who a cgroup is, by its path alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A container, and the task or pod it lies in.
+    Container(ContainerId, Within),
+    /// An ECS task's slice or folder.
+    Task(TaskId),
+    /// A pod's slice or folder.
+    Pod(PodUid),
+    /// The topmost `.service` or `.scope` that is no container; the word is its last path segment.
+    Unit(Arc<str>),
+}
+
+/// What a container's path says of the things above it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Within {
+    /// Of neither a task nor a pod.
+    Nothing,
+    /// Of this task.
+    Task(TaskId),
+    /// Of this pod.
+    Pod(PodUid),
+}
+
+/// Network name spaces of containers, each once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spaces {
+    /// Each name space that is not the host's.
+    pub spaces: Vec<Space>,
+    /// Which container uses which.
+    pub of: HashMap<ContainerId, SpaceOf>,
+}
+
+/// One network name space.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Space {
+    /// Its number (the inode number of `net/dev`); the same for all who share it.
+    pub id: u64,
+    /// When its counters were read.
+    pub at: Stamp,
+    /// Its interfaces, `lo` left out.
+    pub net: Net,
+}
+
+/// Where a container's traffic is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpaceOf {
+    /// In this place of `spaces`.
+    Space(usize),
+    /// In the host's own: not measurable for one container.
+    Host,
+}
+
+/// What the Docker daemon says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Containers {
+    /// The daemon.
+    pub docker: Arc<Docker>,
+    /// Running, paused and restarting ones, and those that ended in the last minutes. Sorted by id.
+    pub containers: Vec<Arc<DockerContainer>>,
+    /// Containers left out because there were more than the settings allow.
+    pub cut: u64,
+}
+
+/// One container, from list and inspect. The environment, the command and the health log are never kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DockerContainer {
+    /// Who it is; the same allocation while nothing of it changes.
+    pub about: Arc<ContainerAbout>,
+    /// Its state.
+    pub state: State,
+    /// Its health check.
+    pub health: Option<Health>,
+    /// `RestartCount`.
+    pub restarts: Option<u64>,
+    /// `ExitCode`, once it has ended at least once.
+    pub exit: Option<i64>,
+    /// `OOMKilled`.
+    pub oom: Option<bool>,
+    /// `StartedAt` of the current run, while it runs, or of the last one; the zero time is `None`.
+    pub started: Option<Timestamp>,
+    /// `FinishedAt`, only where it is not older than `started`.
+    pub ended: Option<Timestamp>,
+    /// Its first process, by the host's numbers; 0 is `None`.
+    pub pid: Option<u32>,
+    /// Its network.
+    pub network: Network,
+    /// What was asked for by hand (design: CpuShares 0, 2 and 1024 are defaults).
+    pub asked: Asked,
+    /// Quota, memory and pids as the daemon set them: what stands in where the tree cannot be read.
+    pub limits: Limits,
+}
+
+/// `HostConfig.NetworkMode`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// `bridge`, `none`, `default`, a network's name: a name space of its own.
+    Own,
+    /// `host`.
+    Host,
+    /// `container:<id>`.
+    Of(ContainerId),
+    /// Not known (no inspect, no list entry).
+    Unknown,
+}

@@ -60,7 +60,7 @@ pub struct Reading {
 #[derive(Clone, Debug)]
 pub enum Told {
     /// The cgroup tree.
-    Tree(Tree),
+    Tree(Box<Tree>),
     /// Network name spaces.
     Spaces(Spaces),
     /// The machine: everything but `cgroups`, `docker` and `instance`.

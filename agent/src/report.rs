@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
-use collector::snapshot::{Container, Device, Gap, Host, Workload};
-use collector::units::{Cores, Ratio, Stamp, seconds};
+use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Snapshot, State, Usage, Workload};
+use collector::units::{Cores, Limit, Stamp, seconds};
 
-use crate::cost::{Cost, NodeCost};
+use crate::cost::{Bill, Cost, Item, NodeCost, Reckoning};
+use crate::health::{Vitals, Warnings, warnings};
+use crate::rates::{self, Rates};
 
 /// The `schema` member of every report.
 pub const SCHEMA: &str = "tare.report/1";
@@ -56,7 +57,7 @@ pub struct WorkloadRow {
     /// What it costs.
     pub cost: Cost,
     /// It is near a limit, throttled or looping: words for a person. Empty is well.
-    pub warnings: SmallVec<[Arc<str>; 1]>,
+    pub warnings: Warnings,
     /// Its containers.
     pub containers: Vec<ContainerRow>,
 }
@@ -70,55 +71,7 @@ pub struct ContainerRow {
     /// How fast it moves.
     pub rates: Rates,
     /// As for a workload.
-    pub warnings: SmallVec<[Arc<str>; 1]>,
-}
-
-/// Change between two looks at the same thing, over the readings' own clock. `None`: no two readings to compare.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Rates {
-    /// Time since it started.
-    #[serde(with = "seconds::option")]
-    pub uptime: Option<Duration>,
-    /// CPU in use.
-    pub cpu: Option<Cores>,
-    /// CPU in use over the limit; never cut at 1.
-    pub cpu_of_limit: Option<Ratio>,
-    /// Throttled periods over all periods of the interval.
-    pub throttled: Option<Ratio>,
-    /// Working set over the limit.
-    pub memory_of_limit: Option<Ratio>,
-    /// Processes over the limit.
-    pub pids_of_limit: Option<Ratio>,
-    /// Each device that both looks saw.
-    pub io: SmallVec<[IoRate; 2]>,
-    /// All interfaces that both looks saw, bytes a second.
-    pub received: Option<f64>,
-    /// The same, outward.
-    pub sent: Option<f64>,
-    /// Share of the interval in which some task waited, for CPU, memory and block devices.
-    pub waited: Waited,
-}
-
-/// Bytes a second to and from one device.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IoRate {
-    /// Which.
-    pub device: Device,
-    /// Bytes a second.
-    pub read: f64,
-    /// Bytes a second.
-    pub written: f64,
-}
-
-/// Pressure as a share of the interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Waited {
-    /// For a CPU.
-    pub cpu: Option<Ratio>,
-    /// For memory.
-    pub memory: Option<Ratio>,
-    /// For a block device.
-    pub io: Option<Ratio>,
+    pub warnings: Warnings,
 }
 
 /// How one source does.
@@ -136,4 +89,206 @@ pub struct SourceRow {
     pub took: Option<Duration>,
     /// Reads that failed since Tare started.
     pub failures: u64,
+}
+
+/// How long what has ended stays in the report with its last figures.
+pub const LINGER: SignedDuration = SignedDuration::from_mins(5);
+/// Ended rows kept at most; the oldest go first.
+pub const LINGERING: usize = 2_000;
+
+/// Makes reports: holds the last one, for rates and for what has ended since.
+pub struct Reporter {
+    cluster: Option<Arc<str>>,
+    reckoning: Reckoning,
+    last: Option<Arc<Report>>,
+}
+
+impl Reporter {
+    /// Starts without a past. `cluster` names the cluster in every report.
+    pub fn new(cluster: Option<Arc<str>>, reckoning: Reckoning) -> Reporter {
+        Reporter { cluster, reckoning, last: None }
+    }
+
+    /// The report of one look. Pure but for the memory of the last one.
+    pub fn report(&mut self, snapshot: &Snapshot, sources: Vec<SourceRow>) -> Arc<Report> {
+        let last = self.last.take();
+        let before = last.as_deref();
+        let mut workloads = rows(snapshot, before);
+        linger(&mut workloads, before, &snapshot.at);
+        let span = before.and_then(|before| snapshot.at.since(&before.at));
+        let items: Vec<Item<'_>> = workloads.iter().map(item).collect();
+        let Bill { node, costs } = self.reckoning.reckon(&snapshot.at, span, &snapshot.host, &items);
+        for (row, cost) in workloads.iter_mut().zip(costs) {
+            row.cost = cost;
+        }
+        let host = snapshot.host.clone();
+        let rates = rates::between(before.map(|before| &before.host.seen.usage), &host.usage, &machine(&host));
+        let report = Arc::new(Report {
+            schema: SCHEMA.into(),
+            at: snapshot.at,
+            cluster: self.cluster.clone(),
+            host: HostRow { seen: host, rates, cost: node },
+            workloads,
+            gaps: snapshot.gaps.clone(),
+            sources,
+        });
+        self.last = Some(Arc::clone(&report));
+        report
+    }
+}
+
+/// The machine's own size as limits, so that its ratios are worked out like everyone's.
+fn machine(host: &Host) -> Limits {
+    Limits {
+        cores: host.cores.map_or(Limit::Unknown, |cores| Limit::Of(Cores(f64::from(cores)))),
+        memory: host.memory.map_or(Limit::Unknown, Limit::Of),
+        ..Limits::default()
+    }
+}
+
+/// The snapshot's workloads with their rates; both lists are sorted by key, so they are walked side by side.
+fn rows(snapshot: &Snapshot, before: Option<&Report>) -> Vec<WorkloadRow> {
+    let mut past = before.map_or(&[][..], |before| &before.workloads[..]).iter().peekable();
+    let row = |workload: &Workload| {
+        while past.next_if(|past| past.seen.about.key < workload.about.key).is_some() {}
+        let past = past.next_if(|past| past.seen.about.key == workload.about.key);
+        workload_row(workload, past, &snapshot.at)
+    };
+    snapshot.workloads.iter().map(row).collect()
+}
+
+fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> WorkloadRow {
+    let container = |now: &Container| container_row(now, past.and_then(|past| past.containers.iter().find(|row| row.seen.about.id == now.about.id)), at);
+    let containers: Vec<ContainerRow> = now.containers.iter().map(container).collect();
+    let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
+    let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
+    if now.cgroup.is_none() && !containers.is_empty() {
+        let sum = rates::sum(containers.iter().map(|container| &container.rates));
+        (rates.cpu, rates.io) = (sum.cpu, sum.io);
+    }
+    rates.uptime = uptime(now.state, now.started, at);
+    let usage = kept(now.state, &now.usage, past.map(|past| &past.seen.usage));
+    let before = same.map(|past| &past.seen.usage);
+    let vitals = Vitals { state: now.state, health: None, restarted: 0, oom: None, usage: &usage, before, rates: &rates };
+    let mut warnings = warnings(&vitals);
+    for words in containers.iter().flat_map(|container| &container.warnings) {
+        if !warnings.contains(words) {
+            warnings.push(Arc::clone(words));
+        }
+    }
+    let seen = Workload {
+        about: Arc::clone(&now.about),
+        cgroup: now.cgroup.clone(),
+        start: now.start,
+        state: now.state,
+        started: now.started,
+        ended: now.ended,
+        asked: now.asked,
+        own: now.own,
+        limits: now.limits,
+        usage,
+        containers: Vec::new(),
+    };
+    WorkloadRow { seen, rates, cost: Cost::default(), warnings, containers }
+}
+
+fn container_row(now: &Container, past: Option<&ContainerRow>, at: &Stamp) -> ContainerRow {
+    let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup).map(|past| &past.seen.usage);
+    let mut rates = rates::between(same, &now.usage, &now.limits);
+    rates.uptime = uptime(now.state, now.started, at);
+    let restarts_before = past.and_then(|past| past.seen.restarts);
+    let restarted = now.restarts.zip(restarts_before).map_or(0, |(now, before)| now.saturating_sub(before));
+    let vitals = Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same, rates: &rates };
+    let warnings = warnings(&vitals);
+    let usage = kept(now.state, &now.usage, past.map(|past| &past.seen.usage));
+    ContainerRow { seen: Container { usage, ..now.clone() }, rates, warnings }
+}
+
+/// Only what runs has an uptime; a start in the future (clocks that disagree) is not known, never negative.
+fn uptime(state: State, started: Option<Timestamp>, at: &Stamp) -> Option<Duration> {
+    matches!(state, State::Running | State::Paused).then_some(())?;
+    Duration::try_from(at.wall?.duration_since(started?)).ok()
+}
+
+/// The figures of what has ended are the last that were read.
+fn kept(state: State, now: &Usage, past: Option<&Usage>) -> Usage {
+    match past {
+        Some(past) if ended(state) && *now == Usage::default() => past.clone(),
+        _ => now.clone(),
+    }
+}
+
+fn ended(state: State) -> bool {
+    matches!(state, State::Exited | State::Dead | State::Removing | State::Ended)
+}
+
+/// Carries over what the last report had and this look has not: ended now, with its last figures, for [`LINGER`].
+fn linger(rows: &mut Vec<WorkloadRow>, before: Option<&Report>, at: &Stamp) {
+    let Some(before) = before else { return };
+    let mut left = Vec::new();
+    for past in &before.workloads {
+        match rows.binary_search_by(|row| row.seen.about.key.cmp(&past.seen.about.key)) {
+            Ok(place) => linger_containers(&mut rows[place], past, at),
+            Err(_) => left.extend(leave(past, at)),
+        }
+    }
+    if left.len() > LINGERING {
+        left.sort_by_key(|row| std::cmp::Reverse(row.seen.ended));
+        left.truncate(LINGERING);
+    }
+    if !left.is_empty() {
+        rows.append(&mut left);
+        rows.sort_by(|a, b| a.seen.about.key.cmp(&b.seen.about.key));
+    }
+}
+
+/// The row of a workload that is gone, unless it has been gone for too long.
+fn leave(past: &WorkloadRow, at: &Stamp) -> Option<WorkloadRow> {
+    let ended = past.seen.ended.or(at.wall);
+    fresh(ended, at).then(|| WorkloadRow {
+        seen: Workload { state: gone(past.seen.state), ended, ..past.seen.clone() },
+        rates: Rates::default(),
+        cost: Cost::default(),
+        warnings: Warnings::new(),
+        containers: past.containers.iter().map(|past| leave_container(past, ended)).collect(),
+    })
+}
+
+fn linger_containers(row: &mut WorkloadRow, past: &WorkloadRow, at: &Stamp) {
+    let missing = |past: &&ContainerRow| !row.containers.iter().any(|now| now.seen.about.id == past.seen.about.id);
+    let ended = |past: &ContainerRow| past.seen.ended.or(at.wall);
+    let mut left: Vec<ContainerRow> =
+        past.containers.iter().filter(missing).filter(|past| fresh(ended(past), at)).map(|past| leave_container(past, ended(past))).collect();
+    if !left.is_empty() {
+        row.containers.append(&mut left);
+        row.containers.sort_by(|a, b| a.seen.about.id.cmp(&b.seen.about.id));
+    }
+}
+
+fn leave_container(past: &ContainerRow, ended: Option<Timestamp>) -> ContainerRow {
+    let seen = Container { state: gone(past.seen.state), ended: past.seen.ended.or(ended), ..past.seen.clone() };
+    ContainerRow { seen, rates: Rates::default(), warnings: Warnings::new() }
+}
+
+/// What the runtime last said of an ended one is kept; what was still running has ended without a word.
+fn gone(state: State) -> State {
+    if ended(state) { state } else { State::Ended }
+}
+
+fn fresh(ended: Option<Timestamp>, at: &Stamp) -> bool {
+    ended.zip(at.wall).is_none_or(|(ended, now)| now.duration_since(ended) <= LINGER)
+}
+
+fn item(row: &WorkloadRow) -> Item<'_> {
+    let live = !ended(row.seen.state);
+    let memory = || row.seen.usage.memory?.is.working_set;
+    let host_network = row.containers.iter().any(|container| container.seen.net == NetOwner::Host);
+    Item {
+        about: &row.seen.about,
+        asked: row.seen.asked,
+        own: row.seen.own,
+        cores: row.rates.cpu.filter(|_| live),
+        memory: memory().filter(|_| live),
+        unfit: host_network.then_some("host network"),
+    }
 }

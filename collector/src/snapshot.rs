@@ -192,6 +192,10 @@ pub struct Own {
 pub struct Workload {
     /// Who it is.
     pub about: Arc<About>,
+    /// Its own cgroup, where it has one: task slice, pod cgroup, unit, the loose container itself.
+    pub cgroup: Option<CgroupPath>,
+    /// Names this making of its cgroup; 0 without one.
+    pub start: u64,
     /// The best state of its containers; a unit that has a cgroup runs.
     pub state: State,
     /// When it started, if anyone said.

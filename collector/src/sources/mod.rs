@@ -4,6 +4,7 @@
 
 pub mod cgroup;
 pub mod docker;
+pub mod given;
 pub mod host;
 pub mod imds;
 pub mod net;

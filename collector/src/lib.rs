@@ -9,3 +9,4 @@ pub mod http;
 pub mod sources;
 pub mod merge;
 pub mod looker;
+pub mod record;

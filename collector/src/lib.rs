@@ -195,3 +195,139 @@ impl Asked {
         self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= self.source.every().mul_f64(0.9))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::snapshot::{Gap, Instance};
+    use crate::sources::Told;
+
+    #[derive(Clone, Copy)]
+    enum Act {
+        Answer,
+        Fail,
+        Panic,
+        Hang,
+    }
+
+    /// Does one act after the other, the last one for ever.
+    struct Actor {
+        acts: Vec<Act>,
+        reads: Arc<AtomicUsize>,
+        every: Duration,
+        deadline: Duration,
+    }
+
+    impl Source for Actor {
+        fn name(&self) -> SourceName {
+            SourceName::Imds
+        }
+
+        fn every(&self) -> Duration {
+            self.every
+        }
+
+        fn deadline(&self) -> Duration {
+            self.deadline
+        }
+
+        fn read(&mut self, _: Instant) -> BoxFuture<'_, Reading> {
+            let read = self.reads.fetch_add(1, Ordering::Relaxed);
+            let act = self.acts[read.min(self.acts.len() - 1)];
+            let told = Told::Instance(Instance { id: Some(format!("i-{read}").into()), ..Instance::default() });
+            let gap = Gap { from: SourceName::Imds, what: "instance".into(), why: "it said no".into() };
+            Box::pin(async move {
+                match act {
+                    Act::Answer => Reading { from: SourceName::Imds, at: Stamp::default(), told: Some(told), gaps: vec![] },
+                    Act::Fail => Reading { from: SourceName::Imds, at: Stamp::default(), told: None, gaps: vec![gap] },
+                    Act::Panic => panic!("told to panic"),
+                    Act::Hang => std::future::pending().await,
+                }
+            })
+        }
+    }
+
+    fn actor(acts: &[Act]) -> (Arc<AtomicUsize>, Actor) {
+        let reads = Arc::new(AtomicUsize::new(0));
+        (reads.clone(), Actor { acts: acts.to_vec(), reads, every: Duration::ZERO, deadline: Duration::from_secs(60) })
+    }
+
+    fn collector(actor: Actor) -> Collector {
+        Collector::new(vec![], vec![Box::new(actor)], Clock::Real)
+    }
+
+    async fn collect(collector: &mut Collector) -> (Option<String>, Vec<String>) {
+        let snapshot = collector.collect(Instant::now() + Duration::from_secs(60)).await;
+        let gaps = snapshot.gaps.iter().filter(|gap| gap.from == SourceName::Imds).map(|gap| gap.why.to_string()).collect();
+        (snapshot.host.instance.id.as_deref().map(str::to_owned), gaps)
+    }
+
+    #[tokio::test]
+    async fn a_failure_leaves_the_last_good_reading_in_place_and_says_so() {
+        let (_, actor) = actor(&[Act::Answer, Act::Fail, Act::Answer]);
+        let mut collector = collector(actor);
+        assert_eq!(collect(&mut collector).await, (Some("i-0".into()), vec![]));
+        assert_eq!(collect(&mut collector).await, (Some("i-0".into()), vec!["it said no".into()]));
+        assert_eq!(collect(&mut collector).await, (Some("i-2".into()), vec![]));
+        assert_eq!(collector.sources()[0].failures, 1);
+    }
+
+    #[test]
+    fn a_good_reading_is_not_believed_for_ever() {
+        let reading = |told| Answered { reading: Arc::new(Reading { told, ..looker::nothing(SourceName::Imds, String::new()) }), took: None };
+        let start = Instant::now();
+        let mut memory = Memory::new(SourceName::Imds);
+        memory.keep(reading(Some(Told::Instance(Instance::default()))), start);
+        let good = |memory: &Memory, now| memory.readings(now).filter(|reading| reading.told.is_some()).count();
+        assert_eq!(good(&memory, start + STALE), 1, "a slow source that does not fail is fresh");
+        memory.keep(reading(None), start + STALE / 2);
+        assert_eq!((good(&memory, start + STALE / 2), good(&memory, start + STALE)), (1, 0));
+        memory.keep(reading(None), start + STALE);
+        assert_eq!(good(&memory, start), 0);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_panics_rests_and_is_asked_again() {
+        let (reads, actor) = actor(&[Act::Panic, Act::Panic, Act::Answer]);
+        let mut collector = collector(actor);
+        let mut asked = Vec::new();
+        for _ in 0..6 {
+            let (id, gaps) = collect(&mut collector).await;
+            assert_eq!(id.is_none(), gaps.iter().any(|why| why.contains("told to panic")));
+            asked.push(reads.load(Ordering::Relaxed));
+        }
+        assert_eq!(asked, [1, 1, 2, 2, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_hangs_is_left_at_its_deadline() {
+        let (_, actor) = actor(&[Act::Hang, Act::Answer]);
+        let mut collector = collector(Actor { deadline: Duration::ZERO, ..actor });
+        assert_eq!(collect(&mut collector).await, (None, vec!["no answer within 0.0 s".into()]));
+        assert_eq!(collect(&mut collector).await, (Some("i-1".into()), vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_fresh_reading_is_not_asked_for_again() {
+        let (reads, actor) = actor(&[Act::Answer]);
+        let mut collector = collector(Actor { every: Duration::from_secs(3600), ..actor });
+        assert_eq!(collect(&mut collector).await, collect(&mut collector).await);
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        let now = Instant::now();
+        let asked = collector.sources[0].asked.unwrap_or(now);
+        assert!(collector.sources[0].is_due(asked + Duration::from_secs(3599)), "a moment early is on time");
+    }
+
+    #[tokio::test]
+    async fn new_sources_are_compared_with_the_last_snapshot() {
+        let mut collector = collector(actor(&[Act::Answer]).1);
+        collect(&mut collector).await;
+        collector.replace(vec![], vec![Box::new(actor(&[Act::Fail]).1)], Clock::Fixed(Stamp::default()));
+        assert!(collector.before.is_some());
+        assert_eq!(collect(&mut collector).await, (None, vec!["it said no".into()]), "a reading of before is not carried over");
+    }
+}

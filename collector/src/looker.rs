@@ -129,7 +129,7 @@ fn read(look: &mut dyn Look, rest: &mut Rest, known: &[Arc<Reading>]) -> Answere
                 reading
             }
             Err(panic) => {
-                rest.begin(&panic);
+                rest.begin(&*panic);
                 nothing(name, rest.why())
             }
         }
@@ -182,5 +182,93 @@ impl Rest {
     /// For the gap.
     pub(crate) fn why(&self) -> String {
         format!("a bug in Tare: panicked {} times, tried again with growing pauses: {}", self.panics, self.word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::Spaces;
+
+    /// Does what the test tells it through a channel: `true` answers, `false` panics, nothing yet hangs.
+    struct Puppet(SourceName, Receiver<bool>);
+
+    impl Look for Puppet {
+        fn name(&self) -> SourceName {
+            self.0
+        }
+
+        fn look(&mut self, known: &[Arc<Reading>]) -> Reading {
+            assert!(self.1.recv().unwrap_or(true), "told to panic");
+            let gaps = known.iter().map(|reading| Gap { from: reading.from, what: "seen".into(), why: "by the puppet".into() }).collect();
+            Reading { from: self.0, at: Stamp::default(), told: Some(Told::Spaces(Spaces::default())), gaps }
+        }
+    }
+
+    fn puppet(name: SourceName) -> (Sender<bool>, Box<dyn Look>) {
+        let (tell, told) = channel();
+        (tell, Box::new(Puppet(name, told)))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn answered(looked: &Looked) -> Vec<bool> {
+        looked.iter().map(|one| one.reading.told.is_some()).collect()
+    }
+
+    #[tokio::test]
+    async fn each_look_sees_those_before_it() {
+        let ((a, first), (b, second)) = (puppet(SourceName::Cgroup), puppet(SourceName::Net));
+        let mut looker = Looker::new(vec![first, second]);
+        drop((a, b));
+        let looked = looker.look(vec![], soon()).await;
+        assert_eq!(answered(&looked), [true, true]);
+        assert!(looked[0].reading.gaps.is_empty());
+        assert_eq!(looked[1].reading.gaps[0].from, SourceName::Cgroup);
+    }
+
+    #[tokio::test]
+    async fn a_hanging_look_costs_its_turn_and_a_late_answer_is_dropped() {
+        let ((a, first), (b, second)) = (puppet(SourceName::Cgroup), puppet(SourceName::Net));
+        let mut looker = Looker::new(vec![first, second]);
+        a.send(true).unwrap();
+        // The deadline has passed as soon as the second look hangs; the first has answered or is not waited for.
+        let looked = looker.look(vec![], Instant::now()).await;
+        assert!(!answered(&looked)[1]);
+        // While it hangs no time is spent waiting.
+        assert_eq!(answered(&looker.look(vec![], soon()).await), [false, false]);
+        b.send(true).unwrap();
+        drop((a, b));
+        // It hangs no more once both late answers are there.
+        while looker.open > 0 {
+            let late = looker.answers.recv().await.unwrap();
+            assert_eq!(late.turn, 1);
+            looker.open -= 1;
+        }
+        assert_eq!(answered(&looker.look(vec![], soon()).await), [true, true]);
+        assert_eq!(looker.turn, 2, "a turn that was a gap at once was never asked");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_panics_is_a_gap_and_is_tried_again() {
+        let ((a, first), (b, second)) = (puppet(SourceName::Cgroup), puppet(SourceName::Net));
+        let mut looker = Looker::new(vec![first, second]);
+        drop(b);
+        a.send(false).unwrap();
+        a.send(false).unwrap();
+        drop(a);
+        let mut turns = Vec::new();
+        for _ in 0..7 {
+            let looked = looker.look(vec![], soon()).await;
+            assert!(answered(&looked)[1], "the others go on");
+            if !answered(&looked)[0] {
+                assert!(looked[0].reading.gaps[0].why.contains("told to panic"));
+            }
+            turns.push(answered(&looked)[0]);
+        }
+        // Panic, one turn of rest, panic, two turns of rest, well again.
+        assert_eq!(turns, [false, false, false, false, false, true, true]);
     }
 }

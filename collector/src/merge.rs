@@ -300,3 +300,6 @@ fn gaps(readings: &[Arc<Reading>], nothing: bool) -> Vec<Gap> {
     gaps.dedup();
     gaps
 }
+
+#[cfg(test)]
+mod tests;

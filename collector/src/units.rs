@@ -138,6 +138,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The later of the two, clock by clock.
+    pub fn latest(self, other: Stamp) -> Stamp {
+        Stamp { wall: self.wall.max(other.wall), boot: self.boot.max(other.boot) }
+    }
+
     /// The time from `earlier` to `self`: by the boot clock when both have it, else by the wall.
     /// `None` when neither clock is known twice or no time has passed.
     pub fn since(&self, earlier: &Stamp) -> Option<Duration> {

@@ -160,8 +160,8 @@ pub enum SpaceOf {
 /// What the Docker daemon says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Containers {
-    /// The daemon.
-    pub docker: Arc<Docker>,
+    /// The daemon; unknown where a recorded one does not say its version.
+    pub docker: Option<Arc<Docker>>,
     /// Running, paused and restarting ones, and those that ended in the last minutes. Sorted by id.
     pub containers: Vec<Arc<DockerContainer>>,
     /// Containers left out because there were more than the settings allow.

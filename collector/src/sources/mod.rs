@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::identity::{CgroupPath, ContainerId, PodUid, TaskId};
+use crate::identity::{CgroupPath, ContainerId};
+pub use crate::identity::{Owner, Within};
 use crate::snapshot::{Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, SourceName, State, Usage, Weights};
 use crate::units::Stamp;
 
@@ -102,30 +103,6 @@ pub struct Group {
     pub weights: Weights,
     /// What it uses. `net` is never filled here.
     pub usage: Usage,
-}
-
-/// Who a cgroup is, by its path alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Owner {
-    /// A container, and the task or pod it lies in.
-    Container(ContainerId, Within),
-    /// An ECS task's slice or folder.
-    Task(TaskId),
-    /// A pod's slice or folder.
-    Pod(PodUid),
-    /// The topmost `.service` or `.scope` that is no container; the word is its last path segment.
-    Unit(Arc<str>),
-}
-
-/// What a container's path says of the things above it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Within {
-    /// Of neither a task nor a pod.
-    Nothing,
-    /// Of this task.
-    Task(TaskId),
-    /// Of this pod.
-    Pod(PodUid),
 }
 
 /// Network name spaces of containers, each once.

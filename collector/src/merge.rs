@@ -37,7 +37,7 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
 
     let mut host = said.host.cloned().unwrap_or_default();
     host.cgroups = said.tree.map(|tree| tree.version);
-    host.docker = said.docker.map(|docker| docker.docker.clone());
+    host.docker = said.docker.and_then(|docker| docker.docker.clone());
     host.instance = said.instance();
     if let Some(tree) = said.tree {
         let rest = system::rest(tree, &host, &past);

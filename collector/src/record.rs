@@ -68,8 +68,7 @@ const CGROUP_FILES: [&str; 41] = [
 ];
 
 /// The files below `proc` about the whole machine. `stat` is cut to its CPU and boot lines.
-const PROC_FILES: [&str; 7] =
-    ["loadavg", "meminfo", "pressure/cpu", "pressure/io", "pressure/memory", "sys/kernel/random/boot_id", "cgroups"];
+const PROC_FILES: [&str; 7] = ["loadavg", "meminfo", "pressure/cpu", "pressure/io", "pressure/memory", "sys/kernel/random/boot_id", "cgroups"];
 
 /// What is kept of Docker's answers, by path into the object.
 const LISTED: [&[&str]; 9] = [
@@ -188,12 +187,11 @@ impl Look<'_> {
             let kept: Vec<&str> = stat.lines().filter(|line| line.starts_with("cpu") || line.starts_with("btime")).collect();
             self.write("proc/stat", (kept.join("\n") + "\n").as_bytes())?;
         }
-        let text = |found: Option<String>| found.map_or(Value::Null, Value::String);
         let host = json!({
-            "name": text(sysinfo::System::host_name()),
+            "name": sysinfo::System::host_name().ok(),
             "arch": std::env::consts::ARCH,
             "os": std::env::consts::OS,
-            "kernel": text(sysinfo::System::kernel_version()),
+            "kernel": sysinfo::System::kernel_version().ok(),
         });
         write_json(&self.dir.join("host.json"), &host)
     }

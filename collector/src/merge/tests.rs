@@ -74,7 +74,7 @@ fn named(id: &str, name: &str) -> DockerContainer {
 
 fn docker(containers: Vec<DockerContainer>) -> Arc<Reading> {
     let docker = Arc::new(Docker { version: "26.1.5".into(), api: "1.45".into(), root: None });
-    reading(SourceName::Docker, Told::Docker(Containers { docker, containers: containers.into_iter().map(Arc::new).collect(), cut: 0 }))
+    reading(SourceName::Docker, Told::Docker(Containers { docker: Some(docker), containers: containers.into_iter().map(Arc::new).collect(), cut: 0 }))
 }
 
 fn interface(name: &str, received: u64) -> Interface {

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use collector::snapshot::Asked;
-use collector::units::{Bytes, Cores, Ratio};
+use collector::units::{Cores, Ratio};
 
 use crate::cost::UsdPerHour;
 
@@ -18,9 +17,10 @@ pub(super) fn percent(ratio: Ratio) -> String {
     if percent >= 0.05 && percent < 0.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
-/// `0.6 GiB`, always GiB: what is compared stands in one unit.
-pub(super) fn gib(bytes: f64) -> String {
-    format!("{bytes:.1} GiB")
+/// `1.0 GiB`, `0.05 GiB`, always GiB: what is compared stands in one unit.
+fn gib(gib: f64) -> String {
+    let digits = if gib > 0.0 && gib < 0.095 { 2 } else { 1 };
+    format!("{gib:.digits$} GiB")
 }
 
 /// `0.50 / 1.0 GiB`; the half that is not known is `–`.
@@ -30,11 +30,6 @@ pub(super) fn cores_and_gib(cores: Option<f64>, gib: Option<f64>) -> Option<Stri
     }
     let cores = cores.map_or("–".into(), |amount| self::cores(Cores(amount)));
     Some(format!("{cores} / {}", gib.map_or("–".into(), self::gib)))
-}
-
-/// The same for what was asked for.
-pub(super) fn asked(asked: &Asked) -> Option<String> {
-    cores_and_gib(asked.cores.map(|cores| cores.0), asked.memory.map(Bytes::gib))
 }
 
 /// `1.2 / 8.4 MB/s`: both in the unit that suits the larger.
@@ -51,6 +46,19 @@ pub(super) fn price(rate: UsdPerHour) -> String {
     let least = text.find('.').map_or(text.len(), |point| point + 5);
     format!("{}{}", &text[..least], text[least..].trim_end_matches('0'))
 }
+
+/// A rate as the tables show it, in hundred-thousandths of a dollar, a half rounded up: `0.02469`.
+pub(super) fn rate(rate: UsdPerHour) -> String {
+    usd(rounded(&[rate.0], rate.0, SHOWN).into_iter().sum())
+}
+
+/// The same for what [`rounded`] gives.
+pub(super) fn usd(shown: i64) -> String {
+    UsdPerHour(shown.saturating_mul(SHOWN)).to_string()
+}
+
+/// Tables show hundred-thousandths of a dollar an hour: 10,000 nano-dollars.
+pub(super) const SHOWN: i64 = 10_000;
 
 /// `12 s ago`, `3 min ago`, `2 h ago`. A look that seems to lie ahead is now.
 pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
@@ -94,6 +102,8 @@ mod tests {
         assert_eq!(traffic(0.0, 0.0), "0 / 0 B/s");
         assert_eq!([100_800_000, 34_893_000, 98_320_000_000].map(|n| price(UsdPerHour(n))), ["0.1008", "0.034893", "98.3200"]);
         assert_eq!(cores_and_gib(Some(0.5), None).as_deref(), Some("0.50 / –"));
+        assert_eq!(cores_and_gib(Some(0.5), Some(0.05)).as_deref(), Some("0.50 / 0.05 GiB"));
+        assert_eq!([24_685_000, 24_684_999, 0].map(|nano| rate(UsdPerHour(nano))), ["0.02469", "0.02468", "0.00000"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::report::{ContainerRow, Rates, Report, WorkloadRow};
 
 use super::heading::heading;
 use super::rows::{Chosen, choose, used};
-use super::table::{Cell, Column, Look, Tone, clean, draw, say};
+use super::table::{Cell, Column, Look, Tone, draw, say};
 use super::{figures, table};
 
 const COLUMNS: [Column; 9] = [
@@ -199,7 +199,7 @@ fn wrong(out: &mut String, shown: &[&WorkloadRow], look: Look) {
         }
     }
     for word in words.iter().take(MOST) {
-        say(out, look.paint(&look.line(&clean(word)), Tone::Notice));
+        look.paragraph(word).iter().for_each(|line| say(out, look.paint(line, Tone::Notice)));
     }
     if words.len() > MOST {
         say(out, look.paint(&format!("and {} more: tare ps -o json", words.len() - MOST), Tone::Notice));

@@ -45,6 +45,27 @@ impl Look {
         }
     }
 
+    /// Plain text in as many lines as it takes, all but the first set in; what came from outside is made harmless.
+    pub fn paragraph(self, text: &str) -> Vec<String> {
+        let width = usize::from(self.width.unwrap_or(u16::MAX));
+        // A number stays with its sign.
+        let text = clean(text).replace(" %", "\u{a0}%");
+        let words = text.trim_start_matches(' ');
+        let indent = &text[..text.len() - words.len()];
+        let mut lines: Vec<String> = Vec::new();
+        for word in words.split(' ').map(|word| word.replace('\u{a0}', " ")) {
+            match lines.last_mut() {
+                Some(line) if columns(line) + 1 + columns(&word) <= width => {
+                    line.push(' ');
+                    line.push_str(&word);
+                }
+                Some(_) => lines.push(cut(&format!("{indent}    {word}"), width)),
+                None => lines.push(cut(&format!("{indent}{word}"), width)),
+            }
+        }
+        lines
+    }
+
     /// Two texts at the ends of a line of `wide` columns, at least a gap apart; the left one is cut where the terminal ends.
     pub fn ends(self, left: &str, right: &str, wide: usize) -> String {
         const LEAST: usize = 3;
@@ -78,11 +99,14 @@ pub enum Tone {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     pub(super) head: &'static str,
-    /// A text stands left and may be cut to this many columns; `None` is a number: right, never cut.
+    /// A text stands left and may be cut to this many columns ([`WHOLE`]: never); `None` is a number: right, never cut.
     pub(super) least: Option<u16>,
     /// Which goes first when there is no room; 0 stays.
     pub(super) leaves: u8,
 }
+
+/// A text that says less than nothing when it is cut.
+pub(super) const WHOLE: Option<u16> = Some(u16::MAX);
 
 /// One cell.
 #[derive(Clone, Debug, Default)]
@@ -272,6 +296,14 @@ mod tests {
         assert_eq!(table("long-name", 23), "NAME      CPU  RESTARTS\nlong-n…  0.25         –");
         assert_eq!(table("long-name", 16), "NAME        CPU\nlong-name  0.25");
         assert_eq!(table("long-name", 5), "NAME     CPU\nlong-…  0.25");
+    }
+
+    #[test]
+    fn a_paragraph_keeps_its_words() {
+        let look = Look { width: Some(20), colour: false };
+        assert_eq!(look.paragraph("one two three four five six"), ["one two three four", "    five six"]);
+        assert_eq!(look.paragraph("  a-word-that-is-longer-than-the-line"), ["  a-word-that-is-lo…"]);
+        assert_eq!(Look::PLAIN.paragraph("one two"), ["one two"]);
     }
 
     #[test]

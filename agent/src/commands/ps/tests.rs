@@ -140,7 +140,8 @@ proptest! {
         report.cluster = Some(name.as_str().into());
         report.gaps.iter_mut().for_each(|gap| gap.why = name.as_str().into());
         let table = at(&report, width);
-        prop_assert_eq!(table.lines().count(), 10);
+        // Ten, and more only where a warning takes several.
+        prop_assert!((10..16).contains(&table.lines().count()));
         let reaches = table.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}');
         prop_assert!(!reaches);
         for line in table.lines() {

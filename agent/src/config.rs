@@ -14,6 +14,8 @@ use std::time::Duration;
 
 pub use layers::{Layers, Origin};
 
+use crate::{cost, web};
+
 /// Every setting, its default and its explanation, as the user reads it.
 pub const MANUAL: &str = include_str!("../tare.toml");
 
@@ -31,7 +33,7 @@ pub struct Settings {
     /// `[log]`
     pub log: Log,
     /// `[web]`
-    pub web: Web,
+    pub web: web::Settings,
     /// `[host]`
     pub host: Host,
     /// `[cgroup]`
@@ -43,7 +45,7 @@ pub struct Settings {
     /// `[imds]`
     pub imds: Imds,
     /// `[cost]`
-    pub cost: Cost,
+    pub cost: cost::Settings,
 }
 
 /// What is written to standard error.
@@ -62,15 +64,6 @@ pub enum LogFormat {
     Text,
     /// One object a line.
     Json,
-}
-
-/// Who may read the page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Web {
-    /// Answer all of it on an open address.
-    pub expose: bool,
-    /// Host headers allowed beyond loopback names and addresses, in lower case.
-    pub hosts: Vec<String>,
 }
 
 /// The machine.
@@ -122,13 +115,6 @@ pub struct Imds {
     pub enabled: bool,
     /// `http://host[:port]`, no path.
     pub endpoint: String,
-}
-
-/// How costs are reckoned.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    /// The price of one vCPU to the price of one GiB.
-    pub weights: (u32, u32),
 }
 
 /// Settings in force, where each came from, and what was odd about them.
@@ -262,20 +248,20 @@ impl Values {
         let relist = self.span("docker.relist", second(5)..=second(3600));
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
-        let weights = self.read("cost.weights", weights);
+        let weights = self.read("cost.weights", |text| text.parse().map_err(|wrong: cost::split::BadWeights| wrong.to_string()));
         Some(Settings {
             listen: listen?,
             interval: interval?,
             cluster: cluster?,
             linger: linger?,
             log: Log { level: level?, format: format? },
-            web: Web { expose: expose?, hosts: hosts? },
+            web: web::Settings { expose: expose?, hosts: hosts? },
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: Cgroup { keep_open: keep_open?, max_groups: max_groups? },
             network: Network { max_spaces: max_spaces?, scan: scan? },
             docker: Docker { socket: socket?, max_containers: max_containers?, relist: relist? },
             imds: Imds { enabled: enabled?, endpoint: endpoint? },
-            cost: Cost { weights: weights? },
+            cost: cost::Settings { weights: weights? },
         })
     }
 
@@ -383,13 +369,6 @@ fn endpoint(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or_default();
     let good = !host.is_empty() && !host.contains(|c: char| c == '/' || c == '@' || c == '?' || c == '#' || c.is_whitespace() || c.is_control());
     if good { Ok(format!("http://{host}")) } else { Err("allowed is \"http://ADDRESS\" without a path".into()) }
-}
-
-fn weights(text: &str) -> Result<(u32, u32), String> {
-    let weight = |text: &str| text.parse::<u32>().ok().filter(|weight| (1..=1000).contains(weight));
-    text.split_once(':')
-        .and_then(|(cpu, memory)| Some((weight(cpu)?, weight(memory)?)))
-        .ok_or_else(|| "allowed are two whole numbers from 1 to 1000: \"9:1\"".into())
 }
 
 #[cfg(test)]

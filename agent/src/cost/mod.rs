@@ -245,12 +245,3 @@ pub enum Basis {
     /// What was seen.
     Seen,
 }
-
-/// stub
-pub struct Reckoning;
-impl Reckoning {
-    /// stub
-    pub fn reckon(&mut self, _at: &collector::units::Stamp, _span: Option<std::time::Duration>, _host: &collector::snapshot::Host, items: &[Item<'_>]) -> Bill {
-        Bill { node: NodeCost::default(), costs: items.iter().map(|_| Cost::default()).collect() }
-    }
-}

@@ -12,7 +12,7 @@ use super::{Reading, Source, Told};
 use crate::error::Error;
 use crate::http::Client;
 use crate::roots::{Address, Clock};
-use crate::snapshot::{Gap, Instance, Market, SourceName};
+use crate::snapshot::{Gap, Instance, SourceName};
 use crate::units::span;
 
 /// What can be set.
@@ -232,6 +232,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::snapshot::Market;
     use fake::{Answer, Service};
 
     fn imds(address: Address) -> Imds {

@@ -268,7 +268,7 @@ async fn a_socket_that_is_none_says_so_and_heals_without_a_restart() {
 
     let daemon = Daemon::start(&path);
     put(&daemon, "a1", "running");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if !rustix::process::geteuid().is_root() {
         assert!(why(&read(&mut source).await).contains("permission denied: it belongs to group"));
     }

@@ -69,7 +69,10 @@ impl Reckoning {
     pub fn reckon(&mut self, at: &Stamp, span: Option<Duration>, host: &Host, items: &[Item<'_>]) -> Bill {
         let place = match self.place.take() {
             Some(place) if place.is_of(host) => place,
-            _ => Place::find(self.book, host, self.region_from_env.as_ref()),
+            _ => {
+                self.units = None;
+                Place::find(self.book, host, self.region_from_env.as_ref())
+            }
         };
         let in_this_hour = self.turn_hour(at, span.unwrap_or_default());
         self.align(items);
@@ -152,9 +155,7 @@ impl Reckoning {
     fn unit_prices(&mut self, node: &Arc<Price>) -> [Arc<Price>; 2] {
         let wanted = [(Per::CoreHour, "vCPU", self.split.core), (Per::GibHour, "GiB", self.split.gib)];
         match &self.units {
-            Some(units) if units.iter().zip(&wanted).all(|(unit, (_, _, usd))| unit.usd == *usd && unit.region == node.region && unit.since == node.since) => {
-                units.clone()
-            }
+            Some(units) if units.iter().zip(&wanted).all(|(unit, (_, _, usd))| unit.usd == *usd) => units.clone(),
             _ => {
                 let units = wanted.map(|(per, word, usd)| {
                     Arc::new(Price { sku: format!("{} {word}", node.sku).into(), usd, per, basis: PriceBasis::Derived, ..Price::clone(node) })

@@ -7,6 +7,7 @@ pub mod docker;
 pub mod host;
 pub mod imds;
 pub mod net;
+pub mod psi;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -179,20 +179,20 @@ mod tests {
         (*host, reading.gaps.into_iter().map(|gap| (gap.what.to_string(), gap.why.to_string())).collect())
     }
 
-    fn recorded(files: &[(&str, &str)]) -> Roots {
+    fn recorded(files: &[(&str, &str)]) -> (tempfile::TempDir, Roots) {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let roots = Roots::replay(&folder.keep()).unwrap().remove(0);
-        roots
+        let roots = Roots::replay(folder.path()).unwrap().remove(0);
+        (folder, roots)
     }
 
     #[test]
     fn a_recorded_host_is_told_by_its_files_alone() {
-        let (host, gaps) = host(recorded(&[
+        let (_folder, roots) = recorded(&[
             ("host.json", r#"{"name": "ip-10-0-0-1", "arch": "aarch64", "os": "linux", "kernel": "6.1.0"}"#),
             ("clock.json", r#"{"now": {"wall": "2026-03-01T10:00:00Z", "boot_s": 100}}"#),
             ("proc/stat", "cpu  50000 0 50000 4000000 0 0 0 0 0 0\ncpu0 1 1 1 1\nbtime 1772359200\n"),
@@ -204,7 +204,8 @@ mod tests {
             ("proc/pressure/io", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n"),
             ("faults.json", r#"{"errno": {"proc/pressure/io": "EOPNOTSUPP"}}"#),
             ("sys/devices/system/cpu/online", "0-3\n"),
-        ]));
+        ]);
+        let (host, gaps) = host(roots);
         assert_eq!((host.name.as_deref(), host.arch.as_deref(), host.kernel.as_deref()), (Some("ip-10-0-0-1"), Some("aarch64"), Some("6.1.0")));
         assert_eq!((host.boot_id.as_deref(), host.cores, host.memory), (Some("abc"), Some(4), Some(Bytes(16 << 30))));
         assert_eq!((host.booted, host.load), (Timestamp::from_second(1_772_359_200).ok(), Some([1.0, 0.5, 0.25])));
@@ -220,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_host_without_files_is_unknown_and_says_why() {
-        let (host, gaps) = host(recorded(&[]));
+        let (_folder, roots) = recorded(&[]);
+        let (host, gaps) = host(roots);
         assert_eq!(host, Host::default());
         assert_eq!(gaps.iter().map(|gap| gap.0.as_str()).collect::<Vec<_>>(), ["cpu", "memory", "load", "pressure"]);
     }

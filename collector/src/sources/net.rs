@@ -521,6 +521,18 @@ mod tests {
         assert_eq!(look(&mut proc.spaces(), &[tree(&[("aa", 1)])]).0, of(&[("aa", Some(200))]));
     }
 
+    #[test]
+    fn a_recorded_pod_with_odd_names_is_counted() {
+        let Some(fixtures) = std::env::var_os("TARE_FIXTURES") else { return println!("skipped: TARE_FIXTURES is not set") };
+        let roots = Roots::replay(&Path::new(&fixtures).join("trials/21-netdev-odd-names")).unwrap().remove(0);
+        let id = "201f02485c22a5a476ae7651d11c7954ceb668c610785488ef517a9477c7d759";
+        let mut tree = tree(&[(id, 0)]);
+        if let Some(Told::Tree(tree)) = &mut Arc::get_mut(&mut tree).unwrap().told {
+            tree.groups[0].path = format!("/kubepods.slice/x/cri-containerd-{id}.scope").as_str().into();
+        }
+        assert_eq!(look(&mut NetSpaces::new(roots, SETTINGS), &[tree]), (of(&[(id, Some(181_038_261_102))]), 0));
+    }
+
     /// The kernel's own files: all processes of one name space show one number, and an open file follows its counters.
     #[test]
     fn this_machine_shows_one_number_a_name_space() {

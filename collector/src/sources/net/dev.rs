@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(file in prop::collection::vec(prop_oneof![Just(b':'), Just(b' '), Just(b'\n'), b'0'..=b'9', any::<u8>()], 0..600)) {
+        fn any_bytes_are_read(file in prop::collection::vec(prop_oneof![Just(b':'), Just(b' '), Just(b'\n'), b'0'..=b'9', any::<u8>()], 0..150)) {
             prop_assert!(parse(&file, &[]).net.iter().all(|one| &*one.name != "lo"));
         }
     }

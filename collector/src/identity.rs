@@ -239,7 +239,8 @@ fn pod_of_slice(name: &str) -> Option<PodUid> {
 
 /// `<32 hex>-<digits>`: a container on Fargate, seen from inside.
 fn is_fargate_id(name: &str) -> bool {
-    name.split_once('-').is_some_and(|(task, number)| is_hex(task, 32) && !number.is_empty() && number.len() <= 20 && number.bytes().all(|b| b.is_ascii_digit()))
+    name.split_once('-')
+        .is_some_and(|(task, number)| is_hex(task, 32) && !number.is_empty() && number.len() <= 20 && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_hex(text: &str, length: usize) -> bool {
@@ -300,10 +301,7 @@ mod tests {
             (format!("/system.slice/docker-{A}.scope"), A.into()),
             (format!("/ecs/{T}/{T}-0123456789"), format!("{T}-0123456789 of task {T}")),
             (format!("/ecs/{T}/{T}-0123456789/kubepods/burstable/pod{UID}/{A}"), format!("{A} of pod {UID}")),
-            (
-                format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{uid_}.slice/cri-containerd-{A}.scope"),
-                format!("{A} of pod {UID}"),
-            ),
+            (format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{uid_}.slice/cri-containerd-{A}.scope"), format!("{A} of pod {UID}")),
             (format!("/kubepods.slice/kubepods-pod{uid_}.slice"), format!("pod {UID}")),
             (format!("/kubepods.slice/kubepods-pod{T}.slice"), format!("pod {T}")),
             (format!("/kubepods/burstable/pod{UID}/{A}"), format!("{A} of pod {UID}")),

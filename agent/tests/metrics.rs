@@ -344,7 +344,7 @@ fn read(text: &str) -> Result<Vec<String>, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_series_is_valid_and_unique(reports in prop::collection::vec(any_report(), 1..4)) {

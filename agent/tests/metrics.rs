@@ -391,6 +391,7 @@ fn full() -> Report {
     host.rates.uptime = Some(Duration::from_secs(7));
     host.seen.disks = vec![Disk { what: "state".into(), path: "/var/lib/tare".into(), size: Bytes(2), available: Bytes(1) }];
     let price = Arc::new(Price {
+        source: "a list".into(),
         sku: "m7i.large".into(),
         region: "us-east-1".into(),
         usd: UsdPerHour(100_800_000),

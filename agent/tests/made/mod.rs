@@ -33,6 +33,8 @@ pub fn report() -> Report {
 pub fn workload(key: Key, name: &str) -> WorkloadRow {
     WorkloadRow {
         seen: Workload {
+            cgroup: None,
+            start: 0,
             about: Arc::new(About { key, name: name.into(), project: None }),
             state: State::Running,
             started: None,

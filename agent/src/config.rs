@@ -122,6 +122,10 @@ pub struct Imds {
     pub enabled: bool,
     /// `http://host[:port]`, no path.
     pub endpoint: String,
+    /// The longest wait for an answer.
+    pub deadline: Duration,
+    /// Time between two askings.
+    pub refresh: Duration,
 }
 
 /// How costs are reckoned.
@@ -262,6 +266,8 @@ impl Values {
         let relist = self.span("docker.relist", second(5)..=second(3600));
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
+        let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
+        let refresh = self.span("imds.refresh", second(60)..=second(24 * 3600));
         let weights = self.read("cost.weights", weights);
         Some(Settings {
             listen: listen?,
@@ -274,7 +280,7 @@ impl Values {
             cgroup: Cgroup { keep_open: keep_open?, max_groups: max_groups? },
             network: Network { max_spaces: max_spaces?, scan: scan? },
             docker: Docker { socket: socket?, max_containers: max_containers?, relist: relist? },
-            imds: Imds { enabled: enabled?, endpoint: endpoint? },
+            imds: Imds { enabled: enabled?, endpoint: endpoint?, deadline: deadline?, refresh: refresh? },
             cost: Cost { weights: weights? },
         })
     }

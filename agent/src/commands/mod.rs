@@ -4,11 +4,12 @@ pub mod config;
 pub mod cost;
 pub mod doctor;
 mod figures;
+pub mod greeting;
 mod heading;
-pub mod metrics;
 pub mod ps;
 mod rows;
 pub mod table;
+pub mod view;
 
 #[cfg(test)]
 mod sample;

@@ -81,7 +81,7 @@ pub struct Host {
     /// Region of the prices.
     pub region: Option<Arc<str>>,
     /// A folder whose disk is watched.
-    pub state: Option<PathBuf>,
+    pub state: PathBuf,
     /// The longest wait for a disk.
     pub disk_deadline: Duration,
 }
@@ -255,13 +255,13 @@ impl Values {
         let hosts = self.list("web.hosts", host_name);
         let instance_type = self.read("host.instance_type", |text| optional(text, instance_type));
         let region = self.read("host.region", |text| optional(text, region));
-        let state = self.read("host.state", |text| optional(text, folder));
+        let state = self.read("host.state", path);
         let disk_deadline = self.span("host.disk_deadline", Duration::from_millis(100)..=second(60));
         let keep_open = self.count("cgroup.keep_open", 0..=1_000_000);
         let max_groups = self.count("cgroup.max_groups", 1..=1_000_000);
         let max_spaces = self.count("network.max_spaces", 1..=100_000);
         let scan = self.flag("network.scan");
-        let socket = self.read("docker.socket", |text| optional(text.strip_prefix("unix://").unwrap_or(text), folder));
+        let socket = self.read("docker.socket", |text| optional(text.strip_prefix("unix://").unwrap_or(text), path));
         let max_containers = self.count("docker.max_containers", 1..=100_000);
         let relist = self.span("docker.relist", second(5)..=second(3600));
         let enabled = self.flag("imds.enabled");
@@ -374,9 +374,9 @@ fn region(text: &str) -> Result<Arc<str>, String> {
     if parts.len() >= 3 && text.len() <= 30 && words && numbered { Ok(text.into()) } else { Err("allowed is an AWS region: \"eu-central-1\"".into()) }
 }
 
-fn folder(text: &str) -> Result<PathBuf, String> {
+fn path(text: &str) -> Result<PathBuf, String> {
     let path = Path::new(text);
-    if path.is_absolute() && !text.contains('\0') { Ok(path.into()) } else { Err("allowed is a path that begins with /, or nothing".into()) }
+    if path.is_absolute() && !text.contains('\0') { Ok(path.into()) } else { Err("allowed is a path that begins with /".into()) }
 }
 
 /// A name for the Host header, in lower case and without a port.

@@ -250,12 +250,13 @@ fn foot(out: &mut String, report: &Report, items: &[Item<'_>], look: Look, wide:
         (Some(words), Some(ask)) if look.width.is_none_or(|width| columns(&words) + columns(&ask) + 3 <= width.into()) => {
             say(out, look.ends(&words, &ask, wide))
         }
+        (None, Some(ask)) => paragraph(out, &format!("how it is reckoned: {ask}"), Tone::Plain, look),
         (words, ask) => words.into_iter().chain(ask).for_each(|line| paragraph(out, &line, Tone::Plain, look)),
     }
 }
 
 fn paragraph(out: &mut String, text: &str, tone: Tone, look: Look) {
-    look.paragraph(text).iter().for_each(|line| say(out, look.paint(line, tone)));
+    look.paragraph(text, 4).iter().for_each(|line| say(out, look.paint(line, tone)));
 }
 
 #[cfg(test)]

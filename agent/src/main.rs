@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -18,7 +19,8 @@ use tare::commands::table::Look;
 use tare::commands::{self, view};
 use tare::config::{self, LogFormat, Settings, Wrong};
 use tare::metrics;
-use tare::report::Report;
+use tare::report::{Report, WorkloadRow};
+use tare::verdict;
 
 /// `EX_CONFIG` of sysexits.h: supervisors do not restart what cannot get better by itself.
 const WRONG_SETTINGS: u8 = 78;
@@ -75,8 +77,18 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             view::write(&mut out, &block_on(1, looks(settings, &wanted))??, wanted.output, table)?;
         }
         Command::Cost(cost) => {
-            let table = |report: &Report| commands::cost::table(report, Timestamp::now(), look, cost.view.all, |_, _| None);
-            view::write(&mut out, &block_on(1, looks(settings, &cost.view))??, cost.view.output, table)?;
+            let reports = block_on(1, looks(settings, &cost.view))??;
+            match &cost.explain {
+                Some(name) => out.write_all(commands::cost::explain(reports.last().context("there is no look")?, name)?.as_bytes())?,
+                None => {
+                    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+                    let table = |report: &Report| {
+                        let says = |row: &WorkloadRow| Some(verdict::verdict(row, &report.host, Some(today)));
+                        commands::cost::table(report, Timestamp::now(), look, cost.view.all, &says)
+                    };
+                    view::write(&mut out, &reports, cost.view.output, table)?;
+                }
+            }
         }
         Command::Doctor(wanted) => {
             let reports = block_on(1, looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;

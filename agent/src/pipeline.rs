@@ -92,7 +92,7 @@ pub async fn replay(settings: &Settings, dir: &Path) -> Result<Vec<Arc<Report>>>
 }
 
 fn sources(roots: &Roots, settings: &Settings) -> (Vec<Box<dyn Look>>, Vec<Box<dyn Source>>) {
-    let disks = host::Settings { state: settings.host.state.clone().into(), disk_deadline: settings.host.disk_deadline };
+    let disks = host::Settings { state: settings.host.state.clone(), disk_deadline: settings.host.disk_deadline };
     let daemon = docker::Settings { max_containers: settings.docker.max_containers, relist: settings.docker.relist, linger: settings.linger };
     let looks: Vec<Box<dyn Look>> = vec![
         Box::new(Cgroups::new(roots.clone(), settings.cgroup.clone())),

@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let looks: Vec<Box<dyn Look>> = vec![
         Box::new(cgroup::Cgroups::new(roots.clone(), cgroup::Settings { keep_open: 4096, max_groups: 10_000 })),
         Box::new(net::NetSpaces::new(roots.clone(), net::Settings { max_spaces: 1024, scan: true })),
-        Box::new(host::HostFiles::new(roots.clone(), host::Settings { state: None, disk_deadline: Duration::from_secs(1) })),
+        Box::new(host::HostFiles::new(roots.clone(), host::Settings { state: "/var/lib/tare".into(), disk_deadline: Duration::from_secs(1) })),
     ];
     let minutes = |count: u64| Duration::from_secs(60 * count);
     let daemon = docker::Settings { max_containers: 5_000, relist: minutes(1), linger: minutes(5) };

@@ -50,8 +50,8 @@ pub struct File<T: 'static> {
 /// What stays open of one cgroup between looks.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// The folder, and its inode number.
-    door: Option<(OwnedFd, u64)>,
+    /// The folder.
+    door: Option<OwnedFd>,
     /// The inode number that the folder had at first.
     made: Option<u64>,
     files: Box<[Slot]>,
@@ -284,9 +284,9 @@ impl Files {
             if *kept.made.get_or_insert(inode) != inode {
                 return Err(Errno::STALE);
             }
-            kept.door = Some((door, inode));
+            kept.door = Some(door);
         }
-        let Some((door, _)) = &kept.door else { return Err(Errno::NOENT) };
+        let Some(door) = &kept.door else { return Err(Errno::NOENT) };
         rustix::fs::openat(door, name, FLAGS, Mode::empty())
     }
 

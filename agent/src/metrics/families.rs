@@ -36,7 +36,7 @@ const ON_WORKLOAD: &[Label] = &[CLUSTER, HOST_NAME, WORKLOAD_NAME, TASK, POD, CO
 macro_rules! usage {
     ($level:literal) => {
         &[
-            metric(concat!($level, ".cpu.time"), Unit::Seconds, Counter, Essential, "CPU time used.", One(|u| time(u.cpu.map(|cpu| cpu.is.time)))),
+            metric(concat!($level, ".cpu.time"), Unit::Seconds, Counter, Essential, "CPU time used.", One(|u| time(u.cpu.as_ref().map(|cpu| cpu.is.time)))),
             metric(
                 concat!($level, ".cpu.user.time"),
                 Unit::Seconds,
@@ -738,20 +738,20 @@ fn is(so: bool) -> Option<Value> {
     so.then_some(Value::Count(1))
 }
 
-fn memory(usage: &Usage) -> Option<Memory> {
-    usage.memory.map(|memory| memory.is)
+fn memory(usage: &Usage) -> Option<&Memory> {
+    usage.memory.as_ref().map(|memory| &memory.is)
 }
 
-fn split(usage: &Usage) -> Option<CpuSplit> {
-    usage.cpu?.is.split
+fn split(usage: &Usage) -> Option<&CpuSplit> {
+    usage.cpu.as_ref()?.is.split.as_ref()
 }
 
-fn throttling(usage: &Usage) -> Option<Throttling> {
-    usage.cpu?.is.throttling
+fn throttling(usage: &Usage) -> Option<&Throttling> {
+    usage.cpu.as_ref()?.is.throttling.as_ref()
 }
 
-fn pressure(usage: &Usage) -> Option<Pressure> {
-    usage.pressure.map(|pressure| pressure.is)
+fn pressure(usage: &Usage) -> Option<&Pressure> {
+    usage.pressure.as_ref().map(|pressure| &pressure.is)
 }
 
 fn some(stall: Option<Stall>) -> Option<Value> {

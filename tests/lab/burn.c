@@ -191,8 +191,9 @@ struct step {
 };
 
 static const struct step STEPS[] = {
-    {"user", 1, burn_user},    {"system", 1, burn_system}, {"hold", 1, hold},     {"cache", 2, write_cached}, {"write", 2, write_direct}, {"read", 2, read_direct},
-    {"receive", 2, receive},   {"send", 3, send_to},       {"wait", 0, wait_for_go}, {"report", 0, report},    {"rest", 0, rest},          {"exit", 1, leave},
+    {"user", 1, burn_user},    {"system", 1, burn_system},  {"hold", 1, hold},    {"cache", 2, write_cached},
+    {"write", 2, write_direct}, {"read", 2, read_direct},   {"receive", 2, receive}, {"send", 3, send_to},
+    {"wait", 0, wait_for_go},  {"report", 0, report},       {"rest", 0, rest},    {"exit", 1, leave},
 };
 
 static const struct step *named(char **words) {

@@ -1,5 +1,6 @@
 """A Docker daemon of our own: own data, socket and bridge in one folder, no registry, no firewall rule, nothing left behind."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,8 +10,8 @@ import tarfile
 import time
 from pathlib import Path
 
-# Chosen so that it meets neither Docker's own bridges nor the usual office networks.
-BRIDGE, BRIDGE_ADDRESS = "tarelab0", "172.31.93.1/24"
+# Of its own for each run, and away from Docker's own networks and the usual office ones.
+BRIDGE, BRIDGE_ADDRESS = f"tare{os.getpid()}", f"172.31.{os.getpid() % 200 + 20}.1/24"
 IMAGE, IMAGE_WITH_CHECK = "tare-lab:plain", "tare-lab:checked"
 
 
@@ -85,7 +86,8 @@ class Dockerd:
         for mount in reversed(mounts_below(self.folder)):
             subprocess.run(["umount", "--lazy", mount], capture_output=True)
         for left in set(docker_cgroups()) - self.cgroups_before:
-            left.rmdir()
+            with contextlib.suppress(OSError):  # another daemon has come meanwhile and uses it
+                left.rmdir()
         if self.bridge_made:
             subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True)
 

@@ -42,15 +42,15 @@ class Cgroup:
             "used": int(self.text("memory", "memory.usage_in_bytes")),
             "anon": stat["total_rss"],
             "file": stat["total_cache"],
-            "kernel": int(self.text("memory", "memory.kmem.usage_in_bytes")),
+            "kernel": (kernel := int(self.text("memory", "memory.kmem.usage_in_bytes"))),
+            "kernel_and_sockets": kernel + int(self.text("memory", "memory.kmem.tcp.usage_in_bytes")),
             "oom_kills": self.pairs("memory", "memory.oom_control")["oom_kill"],
             "pids": int(self.text("pids", "pids.current")),
         }
 
     def figures_v2(self):
         stat, cpu = self.pairs("", "memory.stat"), self.pairs("", "cpu.stat")
-        # Kernels before 5.18 do not add up their own memory.
-        parts = ("slab", "kernel_stack", "pagetables", "percpu", "sock", "vmalloc")
+        parts = ("slab", "kernel_stack", "pagetables", "percpu", "vmalloc")
         return {
             "time": cpu["usage_usec"] / 1e6,
             "periods": cpu.get("nr_periods", 0),
@@ -58,7 +58,8 @@ class Cgroup:
             "used": int(self.text("", "memory.current")),
             "anon": stat["anon"],
             "file": stat["file"],
-            "kernel": stat["kernel"] + stat.get("sock", 0) if "kernel" in stat else sum(stat.get(part, 0) for part in parts),
+            "kernel": stat.get("kernel"),  # None before Linux 5.18
+            "kernel_and_sockets": stat.get("kernel", sum(stat.get(part, 0) for part in parts)) + stat.get("sock", 0),
             "oom_kills": self.pairs("", "memory.events")["oom_kill"],
             "pids": int(self.text("", "pids.current")),
         }

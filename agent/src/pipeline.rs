@@ -1,1 +1,212 @@
-//! p
+//! The clock: on every tick collect, report, publish. Starts and stops every task.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use collector::Collector;
+use collector::roots::{Address, Roots};
+use collector::snapshot::Gap;
+use collector::sources::cgroup::Cgroups;
+use collector::sources::docker::DockerSource;
+use collector::sources::given::Given;
+use collector::sources::host::HostFiles;
+use collector::sources::imds::Imds;
+use collector::sources::net::NetSpaces;
+use collector::sources::{Look, Source};
+
+use crate::config::Settings;
+use crate::cost::Reckoning;
+use crate::cost::book::Book;
+use crate::metrics::agent::Agent;
+use crate::report::{Report, Reporter, SourceRow};
+use crate::web::{self, Published, Site};
+
+/// One look may take this share of the interval before it counts as late.
+const SHARE: f64 = 0.8;
+/// The time one look gets where no tick presses: a command, a replay.
+const ONCE: Duration = Duration::from_secs(10);
+
+/// Looks and reports, one after the other.
+pub struct Engine {
+    collector: Collector,
+    reporter: Reporter,
+}
+
+impl Engine {
+    /// An engine over these roots, without a past.
+    pub fn new(roots: &Roots, settings: &Settings) -> Engine {
+        let (looks, sources) = sources(roots, settings);
+        let region = std::env::var("AWS_REGION").or_else(|_| std::env::var("AWS_DEFAULT_REGION")).ok().filter(|_| roots.recorded.is_none());
+        let reckoning = Reckoning::new(Book::built_in(), settings.cost.clone(), region.as_deref().map(Into::into));
+        let cluster = (!settings.cluster.is_empty()).then(|| settings.cluster.as_str().into());
+        Engine { collector: Collector::new(looks, sources, roots.clock), reporter: Reporter::new(cluster, reckoning) }
+    }
+
+    /// One look, reported.
+    pub async fn look(&mut self, by: Instant) -> Arc<Report> {
+        let snapshot = self.collector.collect(by).await;
+        let sources = self.collector.sources().into_iter().map(SourceRow::from).collect();
+        self.reporter.report(&snapshot, sources)
+    }
+}
+
+/// Where this machine is looked at, with what the settings say of it.
+pub fn live(settings: &Settings) -> Roots {
+    let mut roots = Roots::live();
+    roots.docker = if settings.docker.socket.is_empty() { Address::Nowhere } else { Address::Unix(settings.docker.socket.clone().into()) };
+    roots.imds = if settings.imds.enabled { roots.imds } else { Address::Nowhere };
+    roots
+}
+
+/// Two looks at this machine, `apart`: the second has rates.
+pub async fn twice(settings: &Settings, apart: Duration) -> Vec<Arc<Report>> {
+    let mut engine = Engine::new(&live(settings), settings);
+    let first = engine.look(Instant::now() + ONCE).await;
+    tokio::time::sleep(apart).await;
+    vec![first, engine.look(Instant::now() + ONCE).await]
+}
+
+/// A report of each look at a recorded host. Errors: the folder cannot be read.
+pub async fn replay(settings: &Settings, dir: &Path) -> Result<Vec<Arc<Report>>> {
+    let looks = Roots::replay(dir).with_context(|| format!("cannot replay {}", dir.display()))?;
+    let mut reports = Vec::with_capacity(looks.len());
+    let mut engine: Option<Engine> = None;
+    for roots in &looks {
+        let engine = match &mut engine {
+            None => engine.insert(Engine::new(roots, settings)),
+            Some(engine) => {
+                let (looks, sources) = sources(roots, settings);
+                engine.collector.replace(looks, sources, roots.clock);
+                engine
+            }
+        };
+        reports.push(engine.look(Instant::now() + ONCE).await);
+    }
+    Ok(reports)
+}
+
+fn sources(roots: &Roots, settings: &Settings) -> (Vec<Box<dyn Look>>, Vec<Box<dyn Source>>) {
+    let looks: Vec<Box<dyn Look>> = vec![
+        Box::new(Cgroups::new(roots.clone(), settings.cgroup.clone())),
+        Box::new(NetSpaces::new(roots.clone(), settings.network.clone())),
+        Box::new(HostFiles::new(roots.clone(), settings.disk.clone())),
+    ];
+    let mut sources: Vec<Box<dyn Source>> = vec![
+        Box::new(DockerSource::new(roots.docker.clone(), roots.clock, settings.docker.clone())),
+        Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.clone())),
+    ];
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let (kind, region) = (given(&settings.host.instance_type), given(&settings.host.region));
+    if let Some(given) = Given::new(roots, kind.as_deref(), region.as_deref()) {
+        sources.push(Box::new(given));
+    }
+    (looks, sources)
+}
+
+/// Looks on every tick and serves the last report until `stop` ends. `first` is told of the first report.
+pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, first: impl FnOnce(&Report), stop: impl Future<Output = ()>) -> Result<()> {
+    let (publish, reports) = watch::channel(None);
+    let server = start_server(settings, listener, reports, Arc::clone(&agent), Some(settings.interval * 3))?;
+    let mut engine = Engine::new(&live(settings), settings);
+    let mut ticks = tokio::time::interval(settings.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut first, mut gaps, mut due) = (Some(first), Vec::new(), None::<Instant>);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            tick = ticks.tick() => {
+                let tick = tick.into_std();
+                let missed = due.map_or(0, |due| (tick.saturating_duration_since(due).as_secs_f64() / settings.interval.as_secs_f64()).round() as u64);
+                due = Some(tick + settings.interval);
+                agent.missed(missed);
+            }
+            () = &mut stop => break,
+        }
+        let started = Instant::now();
+        let look = engine.look(started + settings.interval.mul_f64(SHARE));
+        let report = tokio::select! {
+            report = look => report,
+            () = &mut stop => break,
+        };
+        agent.ticked(started.elapsed());
+        speak(&mut gaps, &report.gaps);
+        if let Some(first) = first.take() {
+            first(&report);
+        }
+        publish.send_replace(Some(Published { report, at: started }));
+    }
+    server.stop().await;
+    Ok(())
+}
+
+/// Plays all looks of a recorded host, then serves the last until `stop` ends.
+pub async fn run_replay(
+    settings: &Settings,
+    dir: &Path,
+    listener: TcpListener,
+    agent: Arc<Agent>,
+    first: impl FnOnce(&Report),
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let reports = replay(settings, dir).await?;
+    let mut gaps = Vec::new();
+    for report in &reports {
+        agent.ticked(Duration::ZERO);
+        speak(&mut gaps, &report.gaps);
+    }
+    let last = reports.into_iter().next_back().context("the recorded host holds no look")?;
+    first(&last);
+    let (_publish, reports) = watch::channel(Some(Published { report: last, at: Instant::now() }));
+    let server = start_server(settings, listener, reports, agent, None)?;
+    stop.await;
+    server.stop().await;
+    Ok(())
+}
+
+/// The web server as a task.
+struct Server {
+    stop: tokio::sync::oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn start_server(
+    settings: &Settings,
+    listener: TcpListener,
+    reports: watch::Receiver<Option<Published>>,
+    agent: Arc<Agent>,
+    stale: Option<Duration>,
+) -> Result<Server> {
+    let address = listener.local_addr().context("the listening socket has no address")?;
+    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), address, stale));
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(web::serve(listener, site, async move { drop(stopped.await) }));
+    Ok(Server { stop, task })
+}
+
+impl Server {
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        if let Err(problem) = self.task.await {
+            tracing::error!("the web server broke: {problem}");
+        }
+    }
+}
+
+/// A gap is spoken of once when it opens and once when it closes.
+fn speak(before: &mut Vec<Gap>, now: &[Gap]) {
+    for gap in now.iter().filter(|gap| !before.contains(gap)) {
+        tracing::warn!(source = gap.from.as_str(), "{} not seen: {}", gap.what, gap.why);
+    }
+    for gap in before.iter().filter(|gap| !now.iter().any(|now| now.from == gap.from && now.what == gap.what)) {
+        tracing::info!(source = gap.from.as_str(), "{} seen again", gap.what);
+    }
+    if before != now {
+        *before = now.to_vec();
+    }
+}

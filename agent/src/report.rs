@@ -292,3 +292,120 @@ fn item(row: &WorkloadRow) -> Item<'_> {
         unfit: host_network.then_some("host network"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use collector::identity::{ContainerId, Key};
+    use collector::snapshot::{About, Asked, ContainerAbout, Cpu, Memory, Seen, SourceName, Weights};
+    use collector::units::Bytes;
+
+    use super::*;
+
+    const ID: &str = "a1";
+
+    fn at(second: i64) -> Stamp {
+        Stamp { wall: Timestamp::from_second(second).ok(), boot: Some(Duration::from_secs(second as u64)) }
+    }
+
+    fn usage(second: i64, cpu_seconds: u64) -> Usage {
+        let seen = |is| Some(Seen { at: at(second), from: SourceName::Cgroup, is });
+        let memory = Memory { working_set: Some(Bytes(99)), ..Memory::default() };
+        Usage {
+            cpu: seen(Cpu { time: Duration::from_secs(cpu_seconds), ..Cpu::default() }),
+            memory: Some(Seen { at: at(second), from: SourceName::Cgroup, is: memory }),
+            ..Usage::default()
+        }
+    }
+
+    fn loose(state: State, start: u64, usage: Usage) -> Workload {
+        let limits = Limits { memory: Limit::Of(Bytes(100)), ..Limits::default() };
+        let container = Container {
+            about: Arc::new(ContainerAbout { id: ContainerId::from(ID), name: Some("web".into()), image: None, digest: None, compose: None }),
+            start,
+            cgroup: Some("/docker/a1".into()),
+            state,
+            health: None,
+            restarts: None,
+            exit: None,
+            oom: None,
+            started: Timestamp::from_second(5).ok(),
+            ended: None,
+            asked: Asked::default(),
+            own: limits,
+            limits,
+            weights: Weights::default(),
+            net: NetOwner::Unknown,
+            usage: usage.clone(),
+        };
+        Workload {
+            about: Arc::new(About { key: Key::Loose(ContainerId::from(ID)), name: "web".into(), project: None }),
+            cgroup: container.cgroup.clone(),
+            start,
+            state,
+            started: container.started,
+            ended: None,
+            asked: Asked::default(),
+            own: limits,
+            limits,
+            usage,
+            containers: vec![container],
+        }
+    }
+
+    fn snapshot(second: i64, workloads: Vec<Workload>) -> Snapshot {
+        Snapshot { at: at(second), workloads, ..Snapshot::default() }
+    }
+
+    fn reporter() -> Reporter {
+        let settings = crate::cost::Settings { weights: "9:1".parse().unwrap() };
+        Reporter::new(None, Reckoning::new(crate::cost::book::Book::built_in(), settings, None))
+    }
+
+    #[test]
+    fn a_running_one_has_rates_uptime_and_warnings_from_the_second_look_on() {
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
+        let report = reporter.report(&snapshot(20, vec![loose(State::Running, 1, usage(20, 7))]), vec![]);
+        let row = &report.workloads[0];
+        assert_eq!((row.rates.cpu, row.containers[0].rates.cpu), (Some(Cores(0.5)), Some(Cores(0.5))));
+        assert_eq!(row.rates.uptime, Some(Duration::from_secs(15)));
+        assert_eq!(row.warnings.iter().map(|words| &**words).collect::<Vec<_>>(), ["memory at 99.0 % of its limit"]);
+    }
+
+    #[test]
+    fn the_same_id_with_another_start_is_another_thing() {
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
+        let report = reporter.report(&snapshot(20, vec![loose(State::Running, 2, usage(20, 7))]), vec![]);
+        assert_eq!((report.workloads[0].rates.cpu, report.workloads[0].containers[0].rates.cpu), (None, None));
+    }
+
+    #[test]
+    fn what_is_gone_lingers_five_minutes_with_its_last_figures() {
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
+        let report = reporter.report(&snapshot(20, vec![]), vec![]);
+        let row = &report.workloads[0];
+        assert_eq!((row.seen.state, row.seen.ended), (State::Ended, Timestamp::from_second(20).ok()));
+        assert_eq!((&row.seen.usage, row.rates.cpu, row.rates.uptime), (&usage(10, 2), None, None));
+        assert_eq!(reporter.report(&snapshot(320, vec![]), vec![]).workloads.len(), 1);
+        assert_eq!(reporter.report(&snapshot(321, vec![]), vec![]).workloads.len(), 0);
+    }
+
+    #[test]
+    fn one_that_the_runtime_says_has_exited_keeps_its_last_figures() {
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
+        let report = reporter.report(&snapshot(20, vec![loose(State::Exited, 0, Usage::default())]), vec![]);
+        assert_eq!((report.workloads[0].seen.state, &report.workloads[0].containers[0].seen.usage), (State::Exited, &usage(10, 2)));
+    }
+
+    #[test]
+    fn a_report_survives_json() {
+        let mut reporter = reporter();
+        let report = reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
+        let text = serde_json::to_string(&*report).unwrap();
+        assert_eq!(&serde_json::from_str::<Report>(&text).unwrap(), &*report);
+        assert_eq!(text.matches("\"containers\"").count(), 1);
+    }
+}

@@ -1,1 +1,313 @@
-//! Readings become a snapshot.
+//! Joins what the sources said into one snapshot: who is believed about what. Pure.
+//!
+//! The tree is believed about usage and limits, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
+
+mod network;
+mod system;
+mod total;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::identity::{ContainerId, Key};
+use crate::snapshot::{About, Container, ContainerAbout, Gap, Host, Instance, Snapshot, SourceName, State, Usage, Workload};
+use crate::sources::{Containers, DockerContainer, Group, Owner, Reading, Spaces, Told, Tree, Within};
+use crate::units::Stamp;
+
+use network::Networks;
+
+/// One snapshot out of the newest reading of each source. The order of `readings` does not matter.
+/// `before` lends its identities, so that a steady tick makes no string, and the system row its counter, so that it never jumps.
+pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
+    let said = Said::sort_out(readings);
+    let past = Past::of(before);
+    let seen = seen_containers(&said, &past);
+    let networks = network::share(&seen, said.spaces);
+
+    let mut drafts: BTreeMap<Key, Draft<'_>> = BTreeMap::new();
+    for group in said.groups() {
+        if let Some(key) = own_row(group) {
+            drafts.entry(key).or_default().group = Some(group);
+        }
+    }
+    for (index, one) in seen.iter().enumerate() {
+        drafts.entry(one.key()).or_default().containers.push(container(one, &networks, index));
+    }
+    let mut workloads: Vec<Workload> = drafts.into_iter().map(|(key, draft)| workload(key, draft, &networks, &past)).collect();
+
+    let mut host = said.host.cloned().unwrap_or_default();
+    host.cgroups = said.tree.map(|tree| tree.version);
+    host.docker = said.docker.and_then(|docker| docker.docker.clone());
+    host.instance = said.instance();
+    if let Some(tree) = said.tree {
+        let rest = system::rest(tree, &host, &past);
+        host.attributed = Some(rest.attributed);
+        // `Key::System` is the greatest key: the row stands at the end.
+        workloads.push(system_row(rest.usage, &past));
+    }
+    let nothing = said.tree.is_none() && workloads.is_empty();
+    Snapshot { at: said.at, host, workloads, gaps: gaps(readings, nothing) }
+}
+
+/// What was said, by subject.
+#[derive(Default)]
+struct Said<'a> {
+    at: Stamp,
+    tree: Option<&'a Tree>,
+    spaces: Option<&'a Spaces>,
+    host: Option<&'a Host>,
+    docker: Option<&'a Containers>,
+    instances: BTreeMap<SourceName, &'a Instance>,
+}
+
+impl<'a> Said<'a> {
+    fn sort_out(readings: &'a [Arc<Reading>]) -> Said<'a> {
+        let mut said = Said::default();
+        for reading in readings {
+            said.at = said.at.latest(reading.at);
+            match &reading.told {
+                Some(Told::Tree(tree)) => said.tree = Some(tree),
+                Some(Told::Spaces(spaces)) => said.spaces = Some(spaces),
+                Some(Told::Host(host)) => said.host = Some(host),
+                Some(Told::Docker(containers)) => said.docker = Some(containers),
+                Some(Told::Instance(instance)) => drop(said.instances.insert(reading.from, instance)),
+                None => {}
+            }
+        }
+        said
+    }
+
+    fn groups(&self) -> &'a [Group] {
+        self.tree.map_or(&[], |tree| &tree.groups)
+    }
+
+    /// Field by field, the settings first.
+    fn instance(&self) -> Instance {
+        let mut best = Instance::default();
+        // `SourceName::Settings` sorts after `Imds`.
+        for &one in self.instances.values().rev() {
+            best.id = best.id.or_else(|| one.id.clone());
+            best.kind = best.kind.or_else(|| one.kind.clone());
+            best.region = best.region.or_else(|| one.region.clone());
+            best.zone = best.zone.or_else(|| one.zone.clone());
+            best.account = best.account.or_else(|| one.account.clone());
+            best.market = best.market.or(one.market);
+        }
+        best
+    }
+}
+
+/// The snapshot before, for finding things in it.
+#[derive(Default)]
+struct Past<'a> {
+    snapshot: Option<&'a Snapshot>,
+    workloads: HashMap<&'a Key, &'a Workload>,
+    containers: HashMap<&'a ContainerId, (&'a Workload, &'a Container)>,
+}
+
+impl<'a> Past<'a> {
+    fn of(before: Option<&'a Snapshot>) -> Past<'a> {
+        let Some(snapshot) = before else { return Past::default() };
+        let workloads = snapshot.workloads.iter().map(|workload| (&workload.about.key, workload)).collect();
+        let containers = snapshot.workloads.iter().flat_map(|workload| workload.containers.iter().map(move |one| (&one.about.id, (workload, one)))).collect();
+        Past { snapshot: Some(snapshot), workloads, containers }
+    }
+
+    /// See `Host::attributed`.
+    fn attributed(&self) -> Option<std::time::Duration> {
+        self.snapshot?.host.attributed
+    }
+
+    /// The identity of before where it is the same, else the new one.
+    fn about(&self, key: &Key, name: &str, project: Option<&Arc<str>>) -> Arc<About> {
+        let same = self.workloads.get(key).map(|workload| &workload.about).filter(|about| *about.name == *name && about.project.as_ref() == project);
+        same.cloned().unwrap_or_else(|| Arc::new(About { key: key.clone(), name: name.into(), project: project.cloned() }))
+    }
+}
+
+/// One container, by the tree, by Docker or by both.
+struct SeenContainer<'a> {
+    id: &'a ContainerId,
+    group: Option<&'a Group>,
+    docker: Option<&'a DockerContainer>,
+    before: Option<&'a Container>,
+    about: Arc<ContainerAbout>,
+    /// The task or pod it lies in.
+    within: Option<Key>,
+}
+
+impl SeenContainer<'_> {
+    fn key(&self) -> Key {
+        self.within.clone().unwrap_or_else(|| Key::Loose(self.id.clone()))
+    }
+
+    fn state(&self) -> State {
+        self.docker.map_or(State::Running, |docker| docker.state)
+    }
+
+    fn lives(&self) -> bool {
+        self.group.is_some() || matches!(self.state(), State::Running | State::Paused)
+    }
+}
+
+/// All containers, sorted by id, each once.
+fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a>> {
+    let mut groups: Vec<(&ContainerId, &Group, Option<Key>)> =
+        said.groups().iter().filter_map(|group| Some((group, container_of(&group.owner)?))).map(|(group, (id, within))| (id, group, within)).collect();
+    // Two cgroups of one container cannot be; should it happen, the smaller path counts.
+    groups.sort_unstable_by(|a, b| (a.0, &a.1.path).cmp(&(b.0, &b.1.path)));
+    groups.dedup_by(|later, first| later.0 == first.0);
+    let mut named: Vec<&DockerContainer> = said.docker.map(|docker| docker.containers.iter().map(|one| &**one).collect()).unwrap_or_default();
+    named.sort_by(|a, b| a.about.id.cmp(&b.about.id));
+    named.dedup_by(|later, first| later.about.id == first.about.id);
+
+    let mut seen = Vec::with_capacity(groups.len().max(named.len()));
+    let (mut groups, mut named) = (groups.into_iter().peekable(), named.into_iter().peekable());
+    loop {
+        let (group, docker) = match (groups.peek(), named.peek()) {
+            (Some((id, ..)), Some(docker)) => match (*id).cmp(&docker.about.id) {
+                std::cmp::Ordering::Less => (groups.next(), None),
+                std::cmp::Ordering::Equal => (groups.next(), named.next()),
+                std::cmp::Ordering::Greater => (None, named.next()),
+            },
+            (Some(_), None) => (groups.next(), None),
+            (None, Some(_)) => (None, named.next()),
+            (None, None) => return seen,
+        };
+        let Some(id) = group.as_ref().map(|(id, ..)| *id).or(docker.map(|docker| &docker.about.id)) else { return seen };
+        let earlier = past.containers.get(id).copied();
+        let before = earlier.map(|(_, one)| one);
+        let within = match &group {
+            Some((.., within)) => within.clone(),
+            // Its cgroup is gone; it still belongs where it was seen to run.
+            None => earlier.map(|(workload, _)| &workload.about.key).filter(|key| matches!(key, Key::Task(_) | Key::Pod(_))).cloned(),
+        };
+        seen.push(SeenContainer { id, group: group.map(|(_, group, _)| group), docker, before, about: identity(id, docker, before), within });
+    }
+}
+
+fn container_of(owner: &Owner) -> Option<(&ContainerId, Option<Key>)> {
+    let Owner::Container(id, within) = owner else { return None };
+    let within = match within {
+        Within::Nothing => None,
+        Within::Task(task) => Some(Key::Task(task.clone())),
+        Within::Pod(pod) => Some(Key::Pod(pod.clone())),
+    };
+    Some((id, within))
+}
+
+/// A name once learnt for an id stays: Docker may be away for a while, the id is the same container.
+fn identity(id: &ContainerId, docker: Option<&DockerContainer>, before: Option<&Container>) -> Arc<ContainerAbout> {
+    match (docker.map(|docker| &docker.about), before.map(|before| &before.about)) {
+        (Some(now), Some(then)) if Arc::ptr_eq(now, then) || now == then => then.clone(),
+        (Some(now), _) => now.clone(),
+        (None, Some(then)) => then.clone(),
+        (None, None) => Arc::new(ContainerAbout { id: id.clone(), name: None, image: None, digest: None, compose: None }),
+    }
+}
+
+/// The row of a cgroup that is a workload by itself.
+fn own_row(group: &Group) -> Option<Key> {
+    match &group.owner {
+        Owner::Container(..) => None,
+        Owner::Task(task) => Some(Key::Task(task.clone())),
+        Owner::Pod(pod) => Some(Key::Pod(pod.clone())),
+        Owner::Unit(_) => Some(Key::Unit(group.path.clone())),
+    }
+}
+
+/// A workload in the making: its own cgroup and its containers, sorted by id.
+#[derive(Default)]
+struct Draft<'a> {
+    group: Option<&'a Group>,
+    containers: Vec<Container>,
+}
+
+fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> Container {
+    let (group, docker) = (one.group, one.docker);
+    let stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    Container {
+        about: one.about.clone(),
+        start: group.map(|group| group.start).or(one.before.map(|before| before.start)).unwrap_or_default(),
+        cgroup: group.map(|group| group.path.clone()),
+        state: one.state(),
+        health: docker.and_then(|docker| docker.health),
+        restarts: docker.and_then(|docker| docker.restarts),
+        exit: docker.and_then(|docker| docker.exit),
+        oom: docker.and_then(|docker| docker.oom),
+        started: docker.and_then(|docker| docker.started),
+        ended: docker.and_then(|docker| docker.ended),
+        asked: docker.map(|docker| docker.asked).unwrap_or_default(),
+        own: group.map_or(stand_in, |group| group.own),
+        limits: group.map_or(stand_in, |group| group.limits),
+        weights: group.map(|group| group.weights).unwrap_or_default(),
+        net: networks.owner(index),
+        usage: Usage { net: networks.of_container(index), ..group.map(|group| group.usage.clone()).unwrap_or_default() },
+    }
+}
+
+fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>) -> Workload {
+    let Draft { group, containers } = draft;
+    let about = match (&key, group.map(|group| &group.owner), containers.as_slice()) {
+        (Key::Loose(_), _, [one]) => {
+            let compose = one.about.compose.as_ref();
+            past.about(&key, compose.map_or(one.about.label(), |compose| &compose.service), compose.map(|compose| &compose.project))
+        }
+        (_, Some(Owner::Unit(word)), _) => past.about(&key, word, None),
+        (Key::Task(task), ..) => past.about(&key, task.as_str(), None),
+        (Key::Pod(pod), ..) => past.about(&key, pod.as_str(), None),
+        (Key::Loose(id), ..) => past.about(&key, id.short(), None),
+        (Key::Unit(path), ..) => past.about(&key, path.as_str(), None),
+        (Key::System, ..) => past.about(&key, SYSTEM, None),
+    };
+    let state = containers.iter().map(|one| one.state).min().unwrap_or(State::Running);
+    let over = state >= State::Exited;
+    let (own, limits, mut usage) = match (group, containers.as_slice()) {
+        (Some(group), _) => (group.own, group.limits, group.usage.clone()),
+        (None, [one]) if matches!(key, Key::Loose(_)) => (one.own, one.limits, one.usage.clone()),
+        (None, all) => (total::limits(all, |one| one.own), total::limits(all, |one| one.limits), total::usage(all)),
+    };
+    if !matches!(key, Key::Loose(_)) {
+        usage.net = networks.of_workload(&key);
+    }
+    // A loose container is its own cgroup.
+    let (cgroup, start) = match (group, containers.as_slice()) {
+        (Some(group), _) => (Some(group.path.clone()), group.start),
+        (None, [one]) if matches!(about.key, Key::Loose(_)) => (one.cgroup.clone(), one.start),
+        _ => (None, 0),
+    };
+    Workload {
+        about,
+        cgroup,
+        start,
+        state,
+        started: containers.iter().filter_map(|one| one.started).min(),
+        ended: if over { containers.iter().filter_map(|one| one.ended).max() } else { None },
+        asked: total::asked(&containers),
+        own,
+        limits,
+        usage,
+        containers,
+    }
+}
+
+/// The name of the system row.
+const SYSTEM: &str = "system";
+
+fn system_row(usage: Usage, past: &Past<'_>) -> Workload {
+    Workload { usage, ..workload(Key::System, Draft::default(), &Networks::default(), past) }
+}
+
+/// All gaps once, sorted. `nothing`: no tree, no container, which is never how a host is.
+fn gaps(readings: &[Arc<Reading>], nothing: bool) -> Vec<Gap> {
+    let mut gaps: Vec<Gap> = readings.iter().flat_map(|reading| &reading.gaps).cloned().collect();
+    if nothing {
+        gaps.push(Gap { from: SourceName::Cgroup, what: "containers".into(), why: "no cgroup tree was read and no runtime named a container".into() });
+    }
+    gaps.sort_unstable();
+    gaps.dedup();
+    gaps
+}
+
+#[cfg(test)]
+mod tests;

@@ -110,6 +110,9 @@ pub struct Host {
     pub instance: Instance,
     /// What Tare itself uses.
     pub own: Option<Own>,
+    /// CPU time that workloads were seen to use, those that have ended among them: what the system row leaves out of the root's. JSON: seconds.
+    #[serde(default, with = "seconds::option")]
+    pub attributed: Option<Duration>,
 }
 
 /// EC2 facts; each may be unknown.

@@ -162,9 +162,12 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Out
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let permit = Arc::clone(&room).acquire_owned().await;
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            next = next => next,
             () = &mut stop => break,
         };
         let stream = match accepted {
@@ -182,11 +185,8 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Out
             site.agent.served(request.uri().path(), answer.status().as_u16());
             std::future::ready(Ok::<_, Infallible>(answer))
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(PATIENCE)
-            .max_buf_size(HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
+        let connection =
+            http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS).serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _permit = permit;
@@ -240,7 +240,9 @@ mod tests {
     #[test]
     fn a_foreign_host_header_does_not_see_the_report() {
         let site = site("127.0.0.1:9464", false);
-        for (host, status) in [("localhost:9464", 503), ("[::1]:9464", 503), ("tare.example.com", 503), ("evil.example.com", 403), ("", 403), ("localhost.evil.com", 403)] {
+        for (host, status) in
+            [("localhost:9464", 503), ("[::1]:9464", 503), ("tare.example.com", 503), ("evil.example.com", 403), ("", 403), ("localhost.evil.com", 403)]
+        {
             assert_eq!(get(&site, "/report.json", host), status, "{host}");
         }
         assert_eq!(get(&site, "/metrics", "evil.example.com"), 200);

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::identity::{CgroupPath, ContainerId, PodUid, TaskId};
+use crate::identity::{CgroupPath, ContainerId};
+pub use crate::identity::{Owner, Within};
 use crate::snapshot::{Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, SourceName, State, Usage, Weights};
 use crate::units::Stamp;
 
@@ -104,30 +105,6 @@ pub struct Group {
     pub usage: Usage,
 }
 
-/// Who a cgroup is, by its path alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Owner {
-    /// A container, and the task or pod it lies in.
-    Container(ContainerId, Within),
-    /// An ECS task's slice or folder.
-    Task(TaskId),
-    /// A pod's slice or folder.
-    Pod(PodUid),
-    /// The topmost `.service` or `.scope` that is no container; the word is its last path segment.
-    Unit(Arc<str>),
-}
-
-/// What a container's path says of the things above it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Within {
-    /// Of neither a task nor a pod.
-    Nothing,
-    /// Of this task.
-    Task(TaskId),
-    /// Of this pod.
-    Pod(PodUid),
-}
-
 /// Network name spaces of containers, each once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spaces {
@@ -160,8 +137,8 @@ pub enum SpaceOf {
 /// What the Docker daemon says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Containers {
-    /// The daemon.
-    pub docker: Arc<Docker>,
+    /// The daemon; unknown where a recorded one does not say its version.
+    pub docker: Option<Arc<Docker>>,
     /// Running, paused and restarting ones, and those that ended in the last minutes. Sorted by id.
     pub containers: Vec<Arc<DockerContainer>>,
     /// Containers left out because there were more than the settings allow.

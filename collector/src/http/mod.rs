@@ -1,0 +1,218 @@
+//! One small HTTP/1.1 client: over TCP or a Unix socket, or out of a file of recorded answers. GET, and PUT for the IMDS token only.
+//!
+//! Every answer has a deadline and a bound. It follows no redirect, knows no proxy and keeps no connection open.
+
+mod answers;
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::OnceCell;
+
+use crate::error::Error;
+use crate::roots::Address;
+use answers::Answers;
+
+/// What can end a request body early; ours have none, bollard's are read from memory.
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A client of one endpoint.
+#[derive(Debug)]
+pub struct Client {
+    address: Address,
+    recorded: OnceCell<Answers>,
+}
+
+impl Client {
+    /// A client; nothing is opened yet.
+    pub fn new(address: Address) -> Client {
+        Client { address, recorded: OnceCell::new() }
+    }
+
+    /// Where it asks.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The body of a 200 answer, at most `limit` bytes, done by `by`. `path` begins with a slash and may carry a query.
+    /// Errors: [`Error::File`] for a socket that cannot be opened, [`Error::Status`] for every other status.
+    pub async fn get(&self, path: &str, headers: &[(&str, &str)], by: Instant, limit: usize) -> Result<Bytes, Error> {
+        self.ask(Method::GET, path, headers, by, limit).await
+    }
+
+    /// The same with PUT and an empty body: how IMDSv2 hands out its token. Tare changes nothing anywhere, so nothing else is put.
+    pub async fn put_token(&self, path: &str, headers: &[(&str, &str)], by: Instant, limit: usize) -> Result<Bytes, Error> {
+        self.ask(Method::PUT, path, headers, by, limit).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], by: Instant, limit: usize) -> Result<Bytes, Error> {
+        let address = name(&self.address, path);
+        let started = Instant::now();
+        let exchange = async {
+            if let Address::Answers(file) = &self.address {
+                let answers = self.recorded.get_or_try_init(async || Answers::read(file)).await?;
+                return bounded(answers.find(method.as_str(), path), &address, limit);
+            }
+            let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "*/*").header(header::CONNECTION, "close");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = self.addressed(request.body(Empty::<Bytes>::new()).map_err(|e| broken(&address, e))?);
+            let (sender, connection) = self.open(usize::MAX).await?;
+            // The connection is driven here, not by a task of its own: an answer nobody waits for any more leaves nothing behind.
+            let answer = pin!(answer(sender, request, &address, limit));
+            match select(answer, pin!(connection)).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right((_, answer)) => answer.await,
+            }
+        };
+        let late = || Error::Late { address: address.clone(), seconds: by.saturating_duration_since(started).as_secs_f64() };
+        tokio::time::timeout_at(by.into(), exchange).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Sends a request whose answer is a stream without end; the connection ends after `limit` bytes. For the Docker library's transport.
+    pub async fn stream<B>(&self, request: Request<B>, limit: usize) -> Result<Response<Incoming>, Error>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BodyError>,
+    {
+        let address = name(&self.address, request.uri().path());
+        let (mut sender, connection) = self.open(limit).await?;
+        // It ends with the response's body or the sender, whichever is dropped last; the sender goes with this function.
+        tokio::spawn(connection);
+        sender.send_request(self.addressed(request)).await.map_err(|e| broken(&address, e))
+    }
+
+    async fn open<B>(&self, limit: usize) -> Result<(SendRequest<B>, Connection<TokioIo<Bounded>, B>), Error>
+    where
+        B: Body + 'static,
+        B::Data: Send,
+        B::Error: Into<BodyError>,
+    {
+        let stream: Box<dyn Stream> = match &self.address {
+            Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|e| Error::file(path, e))?),
+            Address::Http(url) => Box::new(dial(url).await.map_err(|e| broken(url, e))?),
+            Address::Answers(path) => return Err(Error::Text { path: path.clone(), problem: "recorded answers have no stream".into() }),
+            Address::Nowhere => return Err(broken("nowhere", "there is no such endpoint")),
+        };
+        handshake(TokioIo::new(Bounded { stream, left: limit })).await.map_err(|e| broken(&name(&self.address, ""), e))
+    }
+
+    fn addressed<B>(&self, mut request: Request<B>) -> Request<B> {
+        let host = match &self.address {
+            Address::Http(url) => url.trim_start_matches("http://"),
+            _ => "localhost",
+        };
+        if let Ok(host) = header::HeaderValue::from_str(host) {
+            request.headers_mut().insert(header::HOST, host);
+        }
+        if let Some(Ok(origin)) = request.uri().path_and_query().map(|path| path.as_str().parse()) {
+            *request.uri_mut() = origin;
+        }
+        request
+    }
+}
+
+/// The name of what is asked, for errors: where and what, without the query.
+fn name(address: &Address, path: &str) -> String {
+    let path = path.split('?').next().unwrap_or(path);
+    match address {
+        Address::Unix(socket) => format!("{}{}{path}", socket.display(), if path.is_empty() { "" } else { " " }),
+        Address::Http(url) => format!("{url}{path}"),
+        Address::Answers(file) => format!("{}{}{path}", file.display(), if path.is_empty() { "" } else { " " }),
+        Address::Nowhere => format!("nowhere{path}"),
+    }
+}
+
+fn broken(address: &str, problem: impl std::fmt::Display) -> Error {
+    Error::Endpoint { address: address.into(), problem: problem.to_string() }
+}
+
+/// Connects to `http://host:port`; the port is 80 where there is none.
+async fn dial(url: &str) -> io::Result<TcpStream> {
+    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "not of the form http://host:port");
+    let authority: Authority = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/').parse().map_err(|_| wrong())?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await
+}
+
+/// Sends the request and holds the whole answer.
+async fn answer<B>(mut sender: SendRequest<B>, request: Request<B>, address: &str, limit: usize) -> Result<Bytes, Error>
+where
+    B: Body + 'static,
+{
+    let response = sender.send_request(request).await.map_err(|e| broken(address, e))?;
+    let status = response.status().as_u16();
+    // An error's text is cut, not refused: its status is what matters.
+    let limit = if status == 200 { limit } else { limit.max(ERROR_LIMIT) };
+    match Limited::new(response.into_body(), limit).collect().await {
+        Ok(body) => bounded((status, body.to_bytes()), address, limit),
+        Err(e) if e.is::<LengthLimitError>() && status == 200 => Err(Error::TooLarge { address: address.into(), limit }),
+        Err(_) if status != 200 => bounded((status, Bytes::new()), address, limit),
+        Err(e) => Err(broken(address, format!("the answer broke off: {e}"))),
+    }
+}
+
+/// Most of an error answer that is read.
+const ERROR_LIMIT: usize = 16 << 10;
+
+fn bounded((status, body): (u16, Bytes), address: &str, limit: usize) -> Result<Bytes, Error> {
+    match status {
+        200 if body.len() > limit => Err(Error::TooLarge { address: address.into(), limit }),
+        200 => Ok(body),
+        _ => {
+            let start: String = String::from_utf8_lossy(&body[..body.len().min(800)]).chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
+            Err(Error::Status { address: address.into(), status, body: start.trim().into() })
+        }
+    }
+}
+
+/// A byte stream both ways.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Ends after so many bytes were read: an answer without end cannot grow us without end.
+struct Bounded {
+    stream: Box<dyn Stream>,
+    left: usize,
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            return Poll::Ready(Err(io::Error::other("the stream reached its bound")));
+        }
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        self.left = self.left.saturating_sub(into.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

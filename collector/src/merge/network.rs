@@ -1,0 +1,162 @@
+//! Whose network each container uses, so that every name space is counted once.
+//!
+//! Two witnesses: the inode number of the name space, which is always right, and Docker's word, which stands in where no process could be looked at.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::identity::{ContainerId, Key};
+use crate::snapshot::{Net, NetOwner, Seen, SourceName, Traffic};
+use crate::sources::{Network, Space, SpaceOf, Spaces};
+use crate::units::Bytes;
+
+use super::SeenContainer;
+
+/// Where the traffic of every container stands.
+#[derive(Default)]
+pub(super) struct Networks<'a> {
+    owners: Vec<NetOwner>,
+    /// By the container's place.
+    own: HashMap<usize, &'a Space>,
+    workloads: BTreeMap<Key, Vec<&'a Space>>,
+}
+
+impl Networks<'_> {
+    /// Whose network the container at this place uses.
+    pub(super) fn owner(&self, index: usize) -> NetOwner {
+        self.owners.get(index).cloned().unwrap_or_default()
+    }
+
+    /// The figures that stand at a container.
+    pub(super) fn of_container(&self, index: usize) -> Option<Seen<Net>> {
+        self.own.get(&index).map(|space| Seen { at: space.at, from: SourceName::Net, is: space.net.clone() })
+    }
+
+    /// The figures that stand at a task or pod: of several name spaces (one a container in ECS bridge mode) the interfaces of one name are added.
+    pub(super) fn of_workload(&self, key: &Key) -> Option<Seen<Net>> {
+        let (first, rest) = self.workloads.get(key)?.split_first()?;
+        let mut sum = Seen { at: first.at, from: SourceName::Net, is: first.net.clone() };
+        for space in rest {
+            sum.at = sum.at.latest(space.at);
+            for one in &space.net {
+                match sum.is.iter_mut().find(|had| had.name == one.name) {
+                    Some(had) => {
+                        add(&mut had.received, one.received);
+                        add(&mut had.sent, one.sent);
+                    }
+                    None => sum.is.push(one.clone()),
+                }
+            }
+        }
+        Some(sum)
+    }
+}
+
+fn add(sum: &mut Traffic, next: Traffic) {
+    sum.bytes = Bytes(sum.bytes.0.saturating_add(next.bytes.0));
+    sum.packets = sum.packets.saturating_add(next.packets);
+    sum.errors = sum.errors.saturating_add(next.errors);
+    sum.dropped = sum.dropped.saturating_add(next.dropped);
+}
+
+/// Where a container's traffic is counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place<'a> {
+    Host,
+    /// A name space that was read.
+    Space(usize),
+    /// The name space of this container, of which no more is known.
+    Unread(&'a ContainerId),
+    Unknown,
+}
+
+/// Finds the owner of every name space. `seen` is sorted by id.
+pub(super) fn share<'a>(seen: &[SeenContainer<'a>], spaces: Option<&'a Spaces>) -> Networks<'a> {
+    let places = places(seen, spaces);
+    let mut users: BTreeMap<Place<'_>, Vec<usize>> = BTreeMap::new();
+    for (index, place) in places.iter().enumerate() {
+        users.entry(*place).or_default().push(index);
+    }
+    let mut networks = Networks { owners: vec![NetOwner::Unknown; seen.len()], ..Networks::default() };
+    for (place, users) in users {
+        match place {
+            Place::Unknown => {}
+            Place::Host => users.iter().for_each(|&user| networks.owners[user] = NetOwner::Host),
+            Place::Space(_) | Place::Unread(_) => {
+                let Some(owner) = owner(seen, &users) else { continue };
+                let space = match place {
+                    Place::Space(at) => spaces.and_then(|spaces| spaces.spaces.get(at)),
+                    _ => None,
+                };
+                let home = seen[owner].within.as_ref();
+                for user in users {
+                    networks.owners[user] = match home {
+                        Some(_) if seen[user].within.as_ref() == home => NetOwner::Workload,
+                        None if user == owner => NetOwner::Own,
+                        _ => NetOwner::Of(seen[owner].id.clone()),
+                    };
+                }
+                match (home, space) {
+                    (Some(key), Some(space)) => networks.workloads.entry(key.clone()).or_default().push(space),
+                    (None, Some(space)) => drop(networks.own.insert(owner, space)),
+                    (_, None) => {}
+                }
+            }
+        }
+    }
+    networks
+}
+
+/// The one at which the figures stand: one in a task or pod before a loose one, a living before an ended one, the one that Docker gave the name space to
+/// before those that joined it, the smallest id.
+fn owner(seen: &[SeenContainer<'_>], users: &[usize]) -> Option<usize> {
+    let named = |user: usize| matches!(seen[user].docker.map(|docker| &docker.network), Some(Network::Own));
+    users.iter().copied().min_by_key(|&user| (seen[user].within.is_none(), !seen[user].lives(), !named(user), user))
+}
+
+fn places<'a>(seen: &[SeenContainer<'a>], spaces: Option<&Spaces>) -> Vec<Place<'a>> {
+    let read = |id: &ContainerId| match spaces?.of.get(id)? {
+        SpaceOf::Host => Some(Place::Host),
+        SpaceOf::Space(at) => Some(Place::Space(*at)),
+    };
+    let mut places: Vec<Place<'a>> = seen.iter().map(|one| read(one.id).unwrap_or(Place::Unknown)).collect();
+    // One that joined and could be looked at says where the one it joined is.
+    for (index, one) in seen.iter().enumerate() {
+        let Some(Network::Of(target)) = one.docker.map(|docker| &docker.network) else { continue };
+        let Some(target) = place_of(seen, target) else { continue };
+        if places[target] == Place::Unknown && matches!(places[index], Place::Space(_)) && seen[target].lives() && one.lives() {
+            places[target] = places[index];
+        }
+    }
+    for index in 0..seen.len() {
+        if places[index] == Place::Unknown {
+            places[index] = by_word(seen, &places, index);
+        }
+    }
+    places
+}
+
+/// Follows Docker's word. A chain that does not end (it cannot be, but it can be said) ends unknown.
+fn by_word<'a>(seen: &[SeenContainer<'a>], places: &[Place<'a>], index: usize) -> Place<'a> {
+    let mut at = index;
+    for _ in 0..LONGEST_CHAIN {
+        let one = &seen[at];
+        match one.docker.map(|docker| &docker.network) {
+            Some(Network::Host) => return Place::Host,
+            Some(Network::Own) => return Place::Unread(one.id),
+            Some(Network::Of(target)) => match place_of(seen, target) {
+                Some(target) if places[target] != Place::Unknown => return places[target],
+                Some(target) => at = target,
+                None => return Place::Unread(target),
+            },
+            Some(Network::Unknown) | None => return Place::Unknown,
+        }
+    }
+    Place::Unknown
+}
+
+/// Docker lets a container join only one that has a network of its own; a few steps are generous.
+const LONGEST_CHAIN: usize = 8;
+
+fn place_of(seen: &[SeenContainer<'_>], id: &ContainerId) -> Option<usize> {
+    seen.binary_search_by(|one| one.id.cmp(id)).ok()
+}

@@ -1,1 +1,277 @@
-//! a
+//! The command line: what can be told to `tare`, with examples. Defaults of settings are in `tare.toml`, not here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Flag, span};
+
+/// What every container on this host uses, whether it is healthy, and what it costs
+#[derive(Clone, Debug, Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Examples:
+  tare                    look at this host and serve http://127.0.0.1:9464
+  tare ps                 what runs here and what it uses
+  tare cost               what it costs, here and on Fargate
+  tare doctor             what Tare cannot see, why, and the fix
+  tare config             every setting, its explanation and its value
+
+Exit codes: 0 well; 1 it failed, or doctor found something; 2 wrong arguments; 78 wrong settings"
+)]
+pub struct Args {
+    /// What to do; nothing means run
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Flags of `run`, for `tare` alone
+    #[command(flatten)]
+    pub run: Run,
+
+    /// Settings that differ from the built-in ones (see: tare config)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// Say more on standard error; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Look at this host again and again, and serve the page, /metrics and /report.json
+    Run(Run),
+    /// Show what runs here and what it uses
+    #[command(after_help = "Examples:
+  tare ps
+  tare ps -o json | jq '.workloads[] | select(.warnings != [])'
+  tare ps --for 5s        without a running Tare: the mean of five seconds")]
+    Ps(View),
+    /// Show what each workload costs here and what it would cost on Fargate
+    #[command(after_help = "Examples:
+  tare cost
+  tare cost --explain web   every figure of one workload, to be redone by hand
+  tare cost -o json")]
+    Cost(Cost),
+    /// Say what Tare can and cannot see, why, and the one thing to do about it
+    #[command(after_help = "Examples:
+  tare doctor
+  tare doctor -o json --fail-on warning   for a check before a deployment
+
+Exit codes: 0 nothing at or above --fail-on; 1 a finding at or above it")]
+    Doctor(Doctor),
+    /// Print every setting, its explanation and the value in force
+    Config,
+    /// Print every metric: its names, unit, labels and meaning
+    Metrics,
+    /// Write what Tare reads here into a folder, without secrets, to be looked at elsewhere with --replay
+    Record(Record),
+}
+
+/// `tare run`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Group)]
+pub struct Run {
+    /// Address and port to serve on
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+
+    /// Time between two looks, for example 10s
+    #[arg(long, value_name = "TIME")]
+    pub interval: Option<String>,
+
+    /// Look at a recorded host instead of this one
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+}
+
+/// Where a table comes from and how it is printed.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct View {
+    /// A table for people, one JSON document, or one line of JSON a look
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// Give every quiet unit of the host its row
+    #[arg(short, long)]
+    pub all: bool,
+
+    /// Time between the two looks, where no Tare is running here
+    #[arg(long = "for", value_name = "TIME", default_value = "1s", value_parser = span)]
+    pub span: Duration,
+
+    /// Look at a recorded host instead of this one
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub replay: Option<PathBuf>,
+
+    /// The running Tare to ask, for example http://127.0.0.1:9464; it must answer
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// `tare cost`
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct Cost {
+    /// As for `ps`.
+    #[command(flatten)]
+    pub view: View,
+
+    /// Show how one workload's cost is reckoned
+    #[arg(long, value_name = "NAME")]
+    pub explain: Option<String>,
+}
+
+/// `tare doctor`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Group)]
+pub struct Doctor {
+    /// For people or for machines
+    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    pub output: Form,
+
+    /// The least finding that makes the exit code 1
+    #[arg(long, value_enum, default_value_t = FailOn::Error)]
+    pub fail_on: FailOn,
+}
+
+/// `tare record`
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct Record {
+    /// The folder; it must not exist yet or be empty
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+
+    /// How many looks, one interval apart
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub looks: u32,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// The last look, as one document
+    Json,
+    /// Every look, one line each
+    Ndjson,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people
+    Table,
+    /// For machines
+    Json,
+}
+
+/// From which level on findings are a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Warnings and errors
+    Warning,
+    /// Errors
+    Error,
+    /// Nothing
+    Never,
+}
+
+impl Args {
+    /// Reads arguments, the program's name first. Errors are clap's own: help and version are among them.
+    pub fn read<I, T>(arguments: I) -> Result<Args, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString> + Clone,
+    {
+        let args = Args::try_parse_from(arguments)?;
+        if args.command.is_some() && args.run != Run::default() {
+            let words = "--listen, --interval and --replay before a command belong to no command; write them after it";
+            return Err(Args::command().error(ErrorKind::ArgumentConflict, words));
+        }
+        Ok(args)
+    }
+
+    /// What is to be done.
+    pub fn task(&self) -> Command {
+        self.command.clone().unwrap_or_else(|| Command::Run(self.run.clone()))
+    }
+
+    /// The settings that flags give.
+    pub fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        let mut give = |key, flag, value: Option<&String>| flags.extend(value.map(|value| Flag { key, value: value.clone(), flag }));
+        if let Command::Run(run) = self.task() {
+            give("listen", "--listen", run.listen.as_ref());
+            give("interval", "--interval", run.interval.as_ref());
+        }
+        match self.verbose {
+            0 => {}
+            1 => give("log.level", "-v", Some(&"debug".into())),
+            _ => give("log.level", "-vv", Some(&"trace".into())),
+        }
+        flags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Args {
+        Args::read(line.split(' ')).unwrap()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn bare_tare_runs_with_the_flags_of_run() {
+        for line in ["tare --listen 0.0.0.0:1 --interval 5s", "tare run --listen 0.0.0.0:1 --interval 5s"] {
+            let args = read(line);
+            assert!(matches!(args.task(), Command::Run(_)));
+            let flags: Vec<_> = args.flags().into_iter().map(|flag| (flag.key, flag.value)).collect();
+            assert_eq!(flags, [("listen", "0.0.0.0:1".into()), ("interval", "5s".into())], "{line}");
+        }
+        assert!(matches!(read("tare").task(), Command::Run(run) if run == Run::default()));
+    }
+
+    #[test]
+    fn flags_for_everyone_stand_on_either_side() {
+        for line in ["tare --config f -v ps", "tare ps --config f -v"] {
+            let args = read(line);
+            assert_eq!(args.config, Some("f".into()), "{line}");
+            assert_eq!(args.flags(), [Flag { key: "log.level", value: "debug".into(), flag: "-v" }]);
+        }
+        assert_eq!(read("tare -vvv ps").flags()[0].value, "trace");
+    }
+
+    #[test]
+    fn a_view_is_a_table_of_one_second_unless_told() {
+        let Command::Cost(cost) = read("tare cost").task() else { panic!() };
+        assert_eq!(cost.view, View { output: Output::Table, all: false, span: Duration::from_secs(1), replay: None, url: None });
+        let Command::Ps(view) = read("tare ps -o ndjson --for 250ms --replay d").task() else { panic!() };
+        assert_eq!((view.output, view.span), (Output::Ndjson, Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        for line in [
+            "tare frob",
+            "tare --listen a ps",
+            "tare ps --for soon",
+            "tare ps -o yaml",
+            "tare ps --replay d --url u",
+            "tare record",
+            "tare record d --looks 0",
+            "tare doctor --fail-on sometimes",
+        ] {
+            assert_eq!(Args::read(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

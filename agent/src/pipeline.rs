@@ -44,8 +44,8 @@ impl Engine {
         let (looks, sources) = sources(roots, settings);
         let region = std::env::var("AWS_REGION").or_else(|_| std::env::var("AWS_DEFAULT_REGION")).ok().filter(|_| roots.recorded.is_none());
         let reckoning = Reckoning::new(Book::built_in(), settings.cost.clone(), region.as_deref().map(Into::into));
-        let cluster = (!settings.cluster.is_empty()).then(|| settings.cluster.as_str().into());
-        Engine { collector: Collector::new(looks, sources, roots.clock), reporter: Reporter::new(cluster, reckoning) }
+        let reporter = Reporter::new(settings.cluster.clone(), settings.linger, reckoning);
+        Engine { collector: Collector::new(looks, sources, roots.clock), reporter }
     }
 
     /// One look, reported.
@@ -59,8 +59,8 @@ impl Engine {
 /// Where this machine is looked at, with what the settings say of it.
 pub fn live(settings: &Settings) -> Roots {
     let mut roots = Roots::live();
-    roots.docker = if settings.docker.socket.is_empty() { Address::Nowhere } else { Address::Unix(settings.docker.socket.clone().into()) };
-    roots.imds = if settings.imds.enabled { roots.imds } else { Address::Nowhere };
+    roots.docker = settings.docker.socket.clone().map_or(Address::Nowhere, Address::Unix);
+    roots.imds = if settings.imds.enabled { Address::Http(settings.imds.endpoint.clone()) } else { Address::Nowhere };
     roots
 }
 
@@ -101,9 +101,7 @@ fn sources(roots: &Roots, settings: &Settings) -> (Vec<Box<dyn Look>>, Vec<Box<d
         Box::new(DockerSource::new(roots.docker.clone(), roots.clock, settings.docker.clone())),
         Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.clone())),
     ];
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let (kind, region) = (given(&settings.host.instance_type), given(&settings.host.region));
-    if let Some(given) = Given::new(roots, kind.as_deref(), region.as_deref()) {
+    if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }
     (looks, sources)
@@ -124,7 +122,7 @@ pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, 
                 let tick = tick.into_std();
                 let missed = due.map_or(0, |due| (tick.saturating_duration_since(due).as_secs_f64() / settings.interval.as_secs_f64()).round() as u64);
                 due = Some(tick + settings.interval);
-                agent.missed(missed);
+                agent.missed_ticks.inc_by(missed);
             }
             () = &mut stop => break,
         }
@@ -134,8 +132,9 @@ pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, 
             report = look => report,
             () = &mut stop => break,
         };
-        agent.ticked(started.elapsed());
-        speak(&mut gaps, &report.gaps);
+        agent.ticks.inc();
+        agent.tick_duration.observe(started.elapsed().as_secs_f64());
+        speak(&agent, &mut gaps, &report.gaps);
         if let Some(first) = first.take() {
             first(&report);
         }
@@ -157,8 +156,8 @@ pub async fn run_replay(
     let reports = replay(settings, dir).await?;
     let mut gaps = Vec::new();
     for report in &reports {
-        agent.ticked(Duration::ZERO);
-        speak(&mut gaps, &report.gaps);
+        agent.ticks.inc();
+        speak(&agent, &mut gaps, &report.gaps);
     }
     let last = reports.into_iter().next_back().context("the recorded host holds no look")?;
     first(&last);
@@ -199,8 +198,9 @@ impl Server {
 }
 
 /// A gap is spoken of once when it opens and once when it closes.
-fn speak(before: &mut Vec<Gap>, now: &[Gap]) {
+fn speak(agent: &Agent, before: &mut Vec<Gap>, now: &[Gap]) {
     for gap in now.iter().filter(|gap| !before.contains(gap)) {
+        agent.count_gap(gap.from);
         tracing::warn!(source = gap.from.as_str(), "{} not seen: {}", gap.what, gap.why);
     }
     for gap in before.iter().filter(|gap| !now.iter().any(|now| now.from == gap.from && now.what == gap.what)) {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use collector::SourceState;
 use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Snapshot, State, Usage, Workload};
 use collector::units::{Cores, Limit, Stamp, seconds};
 
 use crate::cost::{Bill, Cost, Item, NodeCost, Reckoning};
 use crate::health::{Vitals, Warnings, warnings};
-use crate::rates::{self, Rates};
+use crate::rates;
+pub use crate::rates::{IoRate, Rates, Waited};
 
 /// The `schema` member of every report.
 pub const SCHEMA: &str = "tare.report/1";
@@ -91,22 +93,28 @@ pub struct SourceRow {
     pub failures: u64,
 }
 
-/// How long what has ended stays in the report with its last figures.
-pub const LINGER: SignedDuration = SignedDuration::from_mins(5);
 /// Ended rows kept at most; the oldest go first.
 pub const LINGERING: usize = 2_000;
+
+impl From<SourceState> for SourceRow {
+    fn from(state: SourceState) -> SourceRow {
+        let SourceState { source, answered, age, took, failures } = state;
+        SourceRow { source, answered, age, took, failures }
+    }
+}
 
 /// Makes reports: holds the last one, for rates and for what has ended since.
 pub struct Reporter {
     cluster: Option<Arc<str>>,
+    linger: SignedDuration,
     reckoning: Reckoning,
     last: Option<Arc<Report>>,
 }
 
 impl Reporter {
-    /// Starts without a past. `cluster` names the cluster in every report.
-    pub fn new(cluster: Option<Arc<str>>, reckoning: Reckoning) -> Reporter {
-        Reporter { cluster, reckoning, last: None }
+    /// Starts without a past. `cluster` names the cluster in every report; what has ended stays for `linger` with its last figures.
+    pub fn new(cluster: Option<Arc<str>>, linger: Duration, reckoning: Reckoning) -> Reporter {
+        Reporter { cluster, linger: SignedDuration::try_from(linger).unwrap_or(SignedDuration::MAX), reckoning, last: None }
     }
 
     /// The report of one look. Pure but for the memory of the last one.
@@ -114,7 +122,7 @@ impl Reporter {
         let last = self.last.take();
         let before = last.as_deref();
         let mut workloads = rows(snapshot, before);
-        linger(&mut workloads, before, &snapshot.at);
+        Lingering { at: &snapshot.at, most: self.linger }.add(&mut workloads, before);
         let span = before.and_then(|before| snapshot.at.since(&before.at));
         let items: Vec<Item<'_>> = workloads.iter().map(item).collect();
         let Bill { node, costs } = self.reckoning.reckon(&snapshot.at, span, &snapshot.host, &items);
@@ -222,50 +230,60 @@ fn ended(state: State) -> bool {
     matches!(state, State::Exited | State::Dead | State::Removing | State::Ended)
 }
 
-/// Carries over what the last report had and this look has not: ended now, with its last figures, for [`LINGER`].
-fn linger(rows: &mut Vec<WorkloadRow>, before: Option<&Report>, at: &Stamp) {
-    let Some(before) = before else { return };
-    let mut left = Vec::new();
-    for past in &before.workloads {
-        match rows.binary_search_by(|row| row.seen.about.key.cmp(&past.seen.about.key)) {
-            Ok(place) => linger_containers(&mut rows[place], past, at),
-            Err(_) => left.extend(leave(past, at)),
+/// Carries over what the last report had and this look has not: ended now, with its last figures.
+struct Lingering<'a> {
+    at: &'a Stamp,
+    most: SignedDuration,
+}
+
+impl Lingering<'_> {
+    fn add(&self, rows: &mut Vec<WorkloadRow>, before: Option<&Report>) {
+        let mut left = Vec::new();
+        for past in before.iter().flat_map(|before| &before.workloads) {
+            match rows.binary_search_by(|row| row.seen.about.key.cmp(&past.seen.about.key)) {
+                Ok(place) => self.add_containers(&mut rows[place], past),
+                Err(_) => left.extend(self.workload(past)),
+            }
+        }
+        if left.len() > LINGERING {
+            left.sort_by_key(|row| std::cmp::Reverse(row.seen.ended));
+            left.truncate(LINGERING);
+        }
+        if !left.is_empty() {
+            rows.append(&mut left);
+            rows.sort_by(|a, b| a.seen.about.key.cmp(&b.seen.about.key));
         }
     }
-    if left.len() > LINGERING {
-        left.sort_by_key(|row| std::cmp::Reverse(row.seen.ended));
-        left.truncate(LINGERING);
-    }
-    if !left.is_empty() {
-        rows.append(&mut left);
-        rows.sort_by(|a, b| a.seen.about.key.cmp(&b.seen.about.key));
-    }
-}
 
-/// The row of a workload that is gone, unless it has been gone for too long.
-fn leave(past: &WorkloadRow, at: &Stamp) -> Option<WorkloadRow> {
-    let ended = past.seen.ended.or(at.wall);
-    fresh(ended, at).then(|| WorkloadRow {
-        seen: Workload { state: gone(past.seen.state), ended, ..past.seen.clone() },
-        rates: Rates::default(),
-        cost: Cost::default(),
-        warnings: Warnings::new(),
-        containers: past.containers.iter().map(|past| leave_container(past, ended)).collect(),
-    })
-}
+    /// The row of a workload that is gone, unless it has been gone for too long.
+    fn workload(&self, past: &WorkloadRow) -> Option<WorkloadRow> {
+        let ended = past.seen.ended.or(self.at.wall);
+        self.is_fresh(ended).then(|| WorkloadRow {
+            seen: Workload { state: gone(past.seen.state), ended, ..past.seen.clone() },
+            rates: Rates::default(),
+            cost: Cost::default(),
+            warnings: Warnings::new(),
+            containers: past.containers.iter().map(|past| ended_container(past, ended)).collect(),
+        })
+    }
 
-fn linger_containers(row: &mut WorkloadRow, past: &WorkloadRow, at: &Stamp) {
-    let missing = |past: &&ContainerRow| !row.containers.iter().any(|now| now.seen.about.id == past.seen.about.id);
-    let ended = |past: &ContainerRow| past.seen.ended.or(at.wall);
-    let mut left: Vec<ContainerRow> =
-        past.containers.iter().filter(missing).filter(|past| fresh(ended(past), at)).map(|past| leave_container(past, ended(past))).collect();
-    if !left.is_empty() {
-        row.containers.append(&mut left);
-        row.containers.sort_by(|a, b| a.seen.about.id.cmp(&b.seen.about.id));
+    fn add_containers(&self, row: &mut WorkloadRow, past: &WorkloadRow) {
+        let missing = |past: &&ContainerRow| !row.containers.iter().any(|now| now.seen.about.id == past.seen.about.id);
+        let ended = |past: &ContainerRow| past.seen.ended.or(self.at.wall);
+        let left: Vec<ContainerRow> =
+            past.containers.iter().filter(missing).filter(|past| self.is_fresh(ended(past))).map(|past| ended_container(past, ended(past))).collect();
+        if !left.is_empty() {
+            row.containers.extend(left);
+            row.containers.sort_by(|a, b| a.seen.about.id.cmp(&b.seen.about.id));
+        }
+    }
+
+    fn is_fresh(&self, ended: Option<Timestamp>) -> bool {
+        ended.zip(self.at.wall).is_none_or(|(ended, now)| now.duration_since(ended) <= self.most)
     }
 }
 
-fn leave_container(past: &ContainerRow, ended: Option<Timestamp>) -> ContainerRow {
+fn ended_container(past: &ContainerRow, ended: Option<Timestamp>) -> ContainerRow {
     let seen = Container { state: gone(past.seen.state), ended: past.seen.ended.or(ended), ..past.seen.clone() };
     ContainerRow { seen, rates: Rates::default(), warnings: Warnings::new() }
 }
@@ -275,16 +293,13 @@ fn gone(state: State) -> State {
     if ended(state) { state } else { State::Ended }
 }
 
-fn fresh(ended: Option<Timestamp>, at: &Stamp) -> bool {
-    ended.zip(at.wall).is_none_or(|(ended, now)| now.duration_since(ended) <= LINGER)
-}
-
 fn item(row: &WorkloadRow) -> Item<'_> {
     let live = !ended(row.seen.state);
     let memory = || row.seen.usage.memory?.is.working_set;
     let host_network = row.containers.iter().any(|container| container.seen.net == NetOwner::Host);
     Item {
         about: &row.seen.about,
+        runs: live,
         asked: row.seen.asked,
         own: row.seen.own,
         cores: row.rates.cpu.filter(|_| live),
@@ -357,8 +372,8 @@ mod tests {
     }
 
     fn reporter() -> Reporter {
-        let settings = crate::cost::Settings { weights: "9:1".parse().unwrap() };
-        Reporter::new(None, Reckoning::new(crate::cost::book::Book::built_in(), settings, None))
+        let settings = crate::cost::Settings { weights: crate::cost::Weights::default() };
+        Reporter::new(None, Duration::from_secs(300), Reckoning::new(crate::cost::book::Book::built_in(), settings, None))
     }
 
     #[test]

@@ -1,21 +1,26 @@
 //! What things cost now and what they would cost elsewhere. Pure: prices, figures and time come in as arguments.
 
-pub mod book;
-pub mod ec2;
-pub mod equivalent;
-pub mod fargate;
 pub mod money;
+pub mod fargate;
+pub mod book;
+pub mod pod;
+pub mod ec2;
 pub mod split;
+pub mod equivalent;
+pub mod reckoning;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use collector::snapshot::{About, Asked, Limits};
-use collector::units::{Bytes, Cores, Ratio};
+use collector::units::{Bytes, Cores, Ratio, seconds};
 
-pub use money::UsdPerHour;
+pub use money::{Usd, UsdPerHour};
+pub use reckoning::{Reckoning, Settings};
+pub use split::Weights;
 
 /// One price, with all that is needed to doubt it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +37,17 @@ pub struct Price {
     pub since: Date,
     /// Who says so.
     pub from: Origin,
+    /// The list it stands in, in words.
+    pub source: Arc<str>,
     /// Read from a list, or worked out.
     pub basis: PriceBasis,
+}
+
+impl Price {
+    /// Old enough to be marked wherever it is shown.
+    pub fn is_old(&self, today: Date) -> bool {
+        (today - self.since).get_days() > 180
+    }
 }
 
 /// What one price buys for an hour.
@@ -75,6 +89,10 @@ pub enum PriceBasis {
 pub struct NodeCost {
     /// Its list price.
     pub price: Option<Arc<Price>>,
+    /// What is sold for it: the price list's vCPU and memory, of which the kernel shows a little less.
+    pub capacity: Option<Size>,
+    /// How the price is split between vCPU and GiB.
+    pub weights: Option<Weights>,
     /// Why there is no price.
     pub why_no_price: Option<Arc<str>>,
     /// The region prices are taken from.
@@ -103,6 +121,8 @@ pub struct Region {
 pub struct Item<'a> {
     /// Who it is.
     pub about: &'a About,
+    /// It holds its part of the machine. What has ended takes nothing and is charged nothing, though its row lingers.
+    pub runs: bool,
     /// What it asked for.
     pub asked: Asked,
     /// Its own limits (inherited ones are no basis).
@@ -133,6 +153,9 @@ pub struct Cost {
     pub idle_share: Option<UsdPerHour>,
     /// Both.
     pub total: Option<UsdPerHour>,
+    /// How much of the running UTC hour the means in `parts` cover; zero where they are the figures of one look.
+    #[serde(with = "seconds")]
+    pub over: Duration,
     /// What `now` is made of; they add up to it.
     pub parts: Vec<Part>,
     /// What the same would cost elsewhere.
@@ -211,8 +234,8 @@ pub struct Size {
     pub memory: Bytes,
 }
 
-/// What an equivalent is sized by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an equivalent is sized by, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
     /// What was asked for.
@@ -221,13 +244,4 @@ pub enum Basis {
     Limit,
     /// What was seen.
     Seen,
-}
-
-/// stub
-pub struct Reckoning;
-impl Reckoning {
-    /// stub
-    pub fn reckon(&mut self, _at: &collector::units::Stamp, _span: Option<std::time::Duration>, _host: &collector::snapshot::Host, items: &[Item<'_>]) -> Bill {
-        Bill { node: NodeCost::default(), costs: items.iter().map(|_| Cost::default()).collect() }
-    }
 }

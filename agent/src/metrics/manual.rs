@@ -1,1 +1,201 @@
-//! a
+//! METRICS.md, made from the table. `tare metrics` prints it.
+
+use std::fmt::Write;
+
+use super::families::{AGENT, CONTAINER, ELSEWHERE, FILE_SYSTEM, GAP, HOST, HOST_PRICE_INFO, LEFT_OUT, OWN, SOURCE, WORKLOAD};
+use super::schema::{About, Family, Info, Kind, Label, Points, Table, Tier, Unit};
+
+/// The manual of every metric, Markdown.
+pub fn manual() -> String {
+    let mut page = String::from(HEAD);
+    for section in sections() {
+        let labels = words(section.labels.iter().map(|label| label.name));
+        write!(page, "\n## {}\n\n", section.title).expect(STRING);
+        if !labels.is_empty() {
+            write!(page, "On each series, as far as known: {labels}.\n\n").expect(STRING);
+        }
+        page.push_str("| name | type | unit | tier | further labels | what | OpenTelemetry |\n|---|---|---|---|---|---|---|\n");
+        for Entry { about, labels } in section.entries {
+            let (name, otel) = (about.prometheus(), about.otel());
+            let (kind, unit, tier) = (kind(about.kind), unit(about.unit), tier(about.tier));
+            writeln!(page, "| `{name}` | {kind} | {unit} | {tier} | {} | {} | `{otel}` |", labels.join(", "), about.help).expect(STRING);
+        }
+    }
+    page.push_str("\n## Labels\n\n| label | OpenTelemetry |\n|---|---|\n");
+    let mut labels: Vec<Label> = sections().iter().flat_map(|section| section.all_labels.clone()).collect();
+    labels.sort_by_key(|label| (label.name, label.otel));
+    labels.dedup();
+    for label in labels {
+        writeln!(page, "| `{}` | `{}` |", label.name, label.otel).expect(STRING);
+    }
+    page.push_str("\n## Not here, and why\n\n| figure | reason |\n|---|---|\n");
+    for (figure, reason) in LEFT_OUT {
+        writeln!(page, "| {figure} | {reason} |").expect(STRING);
+    }
+    page
+}
+
+const STRING: &str = "writing to a string does not fail";
+
+const HEAD: &str = "\
+# The metrics of Tare
+
+Made from the table in `src/metrics/families.rs`; do not edit. `tare metrics` prints it.
+
+Prometheus reads them at `/metrics`. What is not known has no series; a zero was measured. A *level* adds up over series (a gauge in Prometheus), a *gauge* does not.
+What has ended keeps its counters, its state and its exit code for its last minutes, but no levels, so that a sum over series is a sum over what runs.
+Tiers say what sinks that cost money send first.
+
+On every series stands only what makes it unique: `task` for a task of ECS, `pod` (its uid) for a pod, `container` for a container, else the first 12 digits of its
+id. A container of its own has `container` on its workload's series too, so the replicas of a compose service are told apart, and `sum by (workload)` brings them
+together. Names of containers and units are unique on one host alone: their series carry `host`. All else stands on the `_info` series, to be joined:
+
+```promql
+sum by (image) (rate(tare_container_cpu_time_seconds_total[5m]) * on (instance, workload, task, pod, container) group_left (image) tare_container_info)
+```
+
+A container made again under the name of one that has just ended takes the name over; the ended one is then called by its id. Two units of one name in different
+slices are both called by their path.
+";
+
+/// One heading of the manual.
+struct Section {
+    title: &'static str,
+    labels: &'static [Label],
+    entries: Vec<Entry>,
+    all_labels: Vec<Label>,
+}
+
+/// One line of it.
+struct Entry {
+    about: &'static About,
+    labels: Vec<String>,
+}
+
+fn sections() -> Vec<Section> {
+    let mut sections = Vec::new();
+    sections.extend(table(&CONTAINER));
+    sections.extend(table(&WORKLOAD));
+    sections.push(family(&ELSEWHERE));
+    sections.extend(table(&HOST));
+    sections.push(told(&HOST_PRICE_INFO, "Host: price"));
+    sections.extend([family(&FILE_SYSTEM), family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT)]);
+    sections
+}
+
+fn table<R>(table: &'static Table<R>) -> [Section; 4] {
+    let mut own = family(&table.own);
+    let info = told(&table.info, own.title);
+    own.entries.splice(0..0, info.entries);
+    own.all_labels.extend(info.all_labels);
+    [own, family(&table.usage), family(&table.device), family(&table.interface)]
+}
+
+fn family<R>(family: &'static Family<R>) -> Section {
+    let mut all_labels = family.labels.to_vec();
+    let mut entries = Vec::new();
+    for metric in family.metrics {
+        let labels = match metric.points {
+            Points::One(_) => Vec::new(),
+            Points::Each(label, known) => {
+                all_labels.push(label);
+                vec![format!("`{}`: {}", label.name, known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" "))]
+            }
+            Points::Live(labels) => {
+                all_labels.extend(labels);
+                labels.iter().map(|label| format!("`{}`", label.name)).collect()
+            }
+        };
+        entries.push(Entry { about: &metric.about, labels });
+    }
+    Section { title: family.title, labels: family.labels, entries, all_labels }
+}
+
+fn told<R>(info: &'static Info<R>, title: &'static str) -> Section {
+    let own = info.tells.iter().map(|(label, _)| *label);
+    let labels = own.clone().map(|label| format!("`{}`", label.name)).collect();
+    Section { title, labels: info.labels, entries: vec![Entry { about: &info.about, labels }], all_labels: info.labels.iter().copied().chain(own).collect() }
+}
+
+fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter => "counter",
+        Kind::Level => "level",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+    }
+}
+
+fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Seconds => "seconds",
+        Unit::Bytes => "bytes",
+        Unit::Cores => "cores",
+        Unit::Ratio => "1 = all",
+        Unit::UsdPerHour => "$/h",
+        Unit::Of(thing) => thing,
+        Unit::Number => "",
+    }
+}
+
+fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Essential => "essential",
+        Tier::Standard => "standard",
+        Tier::Detail => "detail",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_is_fresh() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, manual()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == manual(), "agent/METRICS.md is stale; refresh it: UPDATE=1 cargo test -p tare the_manual_is_fresh");
+    }
+
+    #[test]
+    fn names_are_unique_and_well_formed() {
+        let (mut prometheus, mut otel) = (HashSet::new(), HashSet::new());
+        for entry in sections().iter().flat_map(|section| &section.entries) {
+            let name = entry.about.prometheus();
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+            assert_eq!(name.ends_with("_ratio"), entry.about.unit == Unit::Ratio, "{name}");
+            assert!(!name.contains("percent"), "{name}");
+            assert!(prometheus.insert(name.clone()), "{name} stands twice");
+            assert!(otel.insert(entry.about.otel()), "{name} has another's OpenTelemetry name");
+        }
+    }
+
+    #[test]
+    fn helps_are_sentences_that_need_no_escape() {
+        for entry in sections().iter().flat_map(|section| &section.entries) {
+            let help = entry.about.help;
+            assert!(help.ends_with('.') && !help.contains(['\n', '\\', '|']), "{help}");
+        }
+    }
+
+    #[test]
+    fn labels_do_not_clash() {
+        // Prometheus sets these on what it scrapes, and keeps `__` and the histogram's `le` for itself.
+        let taken = ["instance", "job", "le", "quantile"];
+        for section in sections() {
+            for label in &section.all_labels {
+                assert!(!taken.contains(&label.name) && !label.name.starts_with("__"), "{}", label.name);
+                assert!(label.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", label.name);
+            }
+        }
+    }
+}

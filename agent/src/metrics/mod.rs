@@ -1,6 +1,9 @@
-//! m
+//! Names: turns a report into metric families. Every name, unit, kind, help text and label stands once, in [`families`].
 
-pub mod agent;
-pub mod frame;
-pub mod manual;
 pub mod schema;
+pub mod families;
+pub mod labels;
+pub mod block;
+pub mod frame;
+pub mod agent;
+pub mod manual;

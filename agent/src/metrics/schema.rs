@@ -1,1 +1,244 @@
-//! a
+//! What a metric is: its name, unit, kind, tier and help, and how it is read out of a row. The rows stand in [`super::families`].
+
+use std::time::Duration;
+
+use collector::snapshot::{Interface, IoDevice, Usage};
+
+use crate::cost::UsdPerHour;
+
+/// Metrics that are read out of one kind of row.
+pub struct Family<R: 'static> {
+    /// What it is about, a heading of the manual.
+    pub title: &'static str,
+    /// The labels on each of its series, those that are known.
+    pub labels: &'static [Label],
+    /// Its metrics, in the order they are printed.
+    pub metrics: &'static [Metric<R>],
+}
+
+/// All about one kind of thing: the host, its workloads, their containers.
+pub struct Table<R: 'static> {
+    /// What is known about it.
+    pub info: Info<R>,
+    /// Its own metrics.
+    pub own: Family<R>,
+    /// What it uses.
+    pub usage: Family<Usage>,
+    /// Its block devices.
+    pub device: Family<IoDevice>,
+    /// Its network interfaces.
+    pub interface: Family<Interface>,
+}
+
+/// A series of value 1 that carries what is known about a row, to be joined to its figures.
+pub struct Info<R: 'static> {
+    /// Its name and help.
+    pub about: About,
+    /// The labels on it, before its own.
+    pub labels: &'static [Label],
+    /// What it tells: a label, and what writes its value. Nothing written is not known.
+    pub tells: &'static [(Label, fn(&R, &mut String))],
+}
+
+/// A label's name, here and elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// In Prometheus.
+    pub name: &'static str,
+    /// The OpenTelemetry attribute.
+    pub otel: &'static str,
+}
+
+/// One metric.
+pub struct Metric<R: 'static> {
+    /// What it is.
+    pub about: About,
+    /// How it is read.
+    pub points: Points<R>,
+}
+
+/// What a metric is, apart from how it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Our dotted name, without prefix, unit or suffix: `container.cpu.time`.
+    pub name: &'static str,
+    /// The unit of its value.
+    pub unit: Unit,
+    /// How it behaves.
+    pub kind: Kind,
+    /// How much it matters.
+    pub tier: Tier,
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// How a metric is read out of a row. `None` is not known, and gives no series.
+pub enum Points<R: 'static> {
+    /// One series a row.
+    One(fn(&R) -> Option<Value>),
+    /// One series for each word of a label.
+    Each(Label, &'static [(&'static str, fn(&R) -> Option<Value>)]),
+    /// Kept by the program itself as it runs, with these labels.
+    Live(&'static [Label]),
+}
+
+/// A figure and its unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// Things or bytes.
+    Count(u64),
+    /// A share, cores; always finite in a frame.
+    Real(f64),
+    /// A span, or a moment since 1970.
+    Time(Duration),
+    /// Money.
+    Usd(UsdPerHour),
+}
+
+/// What a value counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// CPU cores.
+    Cores,
+    /// A share; 1 is all of it.
+    Ratio,
+    /// Dollars an hour.
+    UsdPerHour,
+    /// Things, in the singular: `restart`.
+    Of(&'static str),
+    /// A plain number.
+    Number,
+}
+
+/// How a metric behaves over time and in sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until its thing starts anew.
+    Counter,
+    /// A state of now that adds up over rows. What has ended has none.
+    Level,
+    /// A state of now that does not add up.
+    Gauge,
+    /// A spread of values.
+    Histogram,
+}
+
+/// How much a metric matters: sinks that cost money send the first ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Every user looks at it.
+    Essential,
+    /// It answers the usual next question.
+    Standard,
+    /// For the rare case.
+    Detail,
+}
+
+impl About {
+    /// The name in Prometheus: `tare_container_cpu_time_seconds_total`.
+    pub fn prometheus(&self) -> String {
+        let mut name = format!("tare_{}", self.name.replace('.', "_"));
+        if let Some(word) = self.unit.word() {
+            name.push('_');
+            name.push_str(word);
+        }
+        if self.kind == Kind::Counter {
+            name.push_str("_total");
+        }
+        name
+    }
+
+    /// The name in OpenTelemetry: that of the semantic conventions, else our own below `tare.`.
+    pub fn otel(&self) -> String {
+        let theirs = CONVENTIONS.iter().find(|(ours, _)| *ours == self.name);
+        theirs.map_or_else(|| format!("tare.{}", self.name), |(_, theirs)| (*theirs).to_owned())
+    }
+}
+
+/// Our names and those of the OpenTelemetry semantic conventions 1.44.0 (model/container/metrics.yaml, model/system/metrics.yaml), where both mean the same
+/// (`system.cpu.time` counts idle time too, `system.memory.usage` free memory).
+const CONVENTIONS: &[(&str, &str)] = &[
+    ("container.uptime", "container.uptime"),
+    ("container.cpu.time", "container.cpu.time"),
+    ("container.memory.usage", "container.memory.usage"),
+    ("container.memory.rss", "container.memory.rss"),
+    ("container.memory.working_set", "container.memory.working_set"),
+    ("container.paging.faults", "container.paging.faults"),
+    ("container.disk.io", "container.disk.io"),
+    ("container.network.io", "container.network.io"),
+    ("host.cpu.capacity", "system.cpu.logical.count"),
+    ("host.memory.capacity", "system.memory.limit"),
+    ("host.paging.faults", "system.paging.faults"),
+    ("host.disk.io", "system.disk.io"),
+    ("host.disk.operations", "system.disk.operations"),
+    ("host.network.io", "system.network.io"),
+    ("host.uptime", "system.uptime"),
+];
+
+impl Unit {
+    /// The word at the end of a Prometheus name.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Unit::Seconds => Some("seconds"),
+            Unit::Bytes => Some("bytes"),
+            Unit::Cores => Some("cores"),
+            Unit::Ratio => Some("ratio"),
+            Unit::UsdPerHour => Some("usd_per_hour"),
+            Unit::Of(_) | Unit::Number => None,
+        }
+    }
+}
+
+impl Kind {
+    /// The type in Prometheus.
+    pub fn prometheus(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Level | Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+impl Value {
+    /// No sink can use a number that is none.
+    pub fn is_finite(self) -> bool {
+        !matches!(self, Value::Real(number) if !number.is_finite())
+    }
+
+    /// Both together, where two rows stand for one series. Shares and other reals are added too, for want of a better answer.
+    pub fn plus(self, other: Value) -> Value {
+        match (self, other) {
+            (Value::Count(a), Value::Count(b)) => Value::Count(a.saturating_add(b)),
+            (Value::Real(a), Value::Real(b)) => Value::Real(a + b),
+            (Value::Time(a), Value::Time(b)) => Value::Time(a.saturating_add(b)),
+            (Value::Usd(a), Value::Usd(b)) => Value::Usd(UsdPerHour(a.0.saturating_add(b.0))),
+            // One metric has one unit, so this does not come up.
+            (first, _) => first,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_derived() {
+        use Kind::{Counter, Gauge, Level};
+        for (name, unit, kind, prometheus, otel) in [
+            ("container.cpu.time", Unit::Seconds, Counter, "tare_container_cpu_time_seconds_total", "container.cpu.time"),
+            ("host.cpu.time", Unit::Seconds, Counter, "tare_host_cpu_time_seconds_total", "tare.host.cpu.time"),
+            ("container.restarts", Unit::Of("restart"), Counter, "tare_container_restarts_total", "tare.container.restarts"),
+            ("workload.cost.now", Unit::UsdPerHour, Level, "tare_workload_cost_now_usd_per_hour", "tare.workload.cost.now"),
+            ("container.cpu.limit", Unit::Cores, Gauge, "tare_container_cpu_limit_cores", "tare.container.cpu.limit"),
+        ] {
+            let about = About { name, unit, kind, tier: Tier::Detail, help: "" };
+            assert_eq!((about.prometheus().as_str(), about.otel().as_str()), (prometheus, otel));
+        }
+    }
+}

@@ -1,3 +1,3 @@
-//! s
+//! Tells: each sink encodes frames or reports for one outside world.
 
 pub mod prometheus;

@@ -78,7 +78,7 @@ impl Client {
                 Either::Right((_, answer)) => answer.await,
             }
         };
-        let late = || Error::Late { address: address.clone(), seconds: by.saturating_duration_since(started).as_secs_f64() };
+        let late = || Error::Late { address: address.clone(), seconds: round(by.saturating_duration_since(started).as_secs_f64()) };
         tokio::time::timeout_at(by.into(), exchange).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -137,6 +137,11 @@ fn name(address: &Address, path: &str) -> String {
     }
 }
 
+/// So that the same trouble reads the same each time.
+fn round(seconds: f64) -> f64 {
+    if seconds > 0.5 { seconds.ceil() } else { (seconds * 10.0).round() / 10.0 }
+}
+
 fn broken(address: &str, problem: impl std::fmt::Display) -> Error {
     Error::Endpoint { address: address.into(), problem: problem.to_string() }
 }
@@ -185,7 +190,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Ends after so many bytes were read: an answer without end cannot grow us without end.
+/// Ends once so many bytes were read, give or take the buffer of one read: an answer without end cannot grow us without end.
 struct Bounded {
     stream: Box<dyn Stream>,
     left: usize,
@@ -214,5 +219,79 @@ impl AsyncWrite for Bounded {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers each connection with these bytes, over and over if `forever`; gives its address and, when asked, the first request.
+    async fn server(answer: &'static [u8], forever: bool) -> (Client, tokio::sync::oneshot::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(Address::Http(format!("http://{}", listener.local_addr().unwrap())));
+        let (heard, hears) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let size = socket.read(&mut request).await.unwrap();
+            let _ = heard.send(String::from_utf8_lossy(&request[..size]).into_owned());
+            while socket.write_all(answer).await.is_ok() && forever {}
+        });
+        (client, hears)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[tokio::test]
+    async fn a_request_names_its_host_and_its_path() {
+        let (client, heard) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", false).await;
+        assert_eq!(client.get("/a?b=c", &[("x-y", "z")], soon(), 10).await.unwrap(), "hi");
+        let request = heard.await.unwrap();
+        assert!(request.starts_with("GET /a?b=c HTTP/1.1\r\n") && request.contains("x-y: z\r\n") && request.contains("host: 127.0.0.1:"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn what_goes_wrong_says_where() {
+        for (answer, forever, words) in [
+            (&b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\nlonger than 10"[..], false, "/a: the answer is larger than 10 bytes"),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", false, "/a: the answer broke off"),
+            (b"HTTP/1.1 302 Found\r\nlocation: http://evil/\r\ncontent-length: 0\r\n\r\n", false, "/a: HTTP 302"),
+            (b"HTTP/1.1 500 X\r\ncontent-length: 5\r\n\r\nb\r\nom", false, "/a: HTTP 500: b  om"),
+            (b"no HTTP at all\r\n\r\n", false, "/a: "),
+            (b"HTTP/1.1 200 OK\r\n", false, "/a: "),
+            (b"x-endless-head: 1\r\n", true, "/a: "),
+            (b"", false, "/a: "),
+        ] {
+            let (client, _heard) = server(answer, forever).await;
+            let said = client.get("/a?secret=1", &[], soon(), 10).await.unwrap_err().to_string();
+            assert!(said.contains(words) && said.starts_with("http://127.0.0.1:") && !said.contains("secret"), "{words}: {said}");
+        }
+        for url in ["https://localhost", "http://", "http://a b", "ftp://x", "http://localhost:99999"] {
+            assert!(Client::new(Address::Http(url.into())).get("/", &[], soon(), 10).await.is_err(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_end_ends_at_its_bound() {
+        let (client, _heard) =
+            server(b"HTTP/1.1 200 OK\r\n\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", true).await;
+        let request = Request::builder().uri("http://docker/events").body(Empty::<Bytes>::new()).unwrap();
+        let mut body = client.stream(request, 1 << 20).await.unwrap().into_body();
+        let mut size = 0;
+        let end = loop {
+            match body.frame().await {
+                Some(Ok(frame)) => size += frame.data_ref().map_or(0, Bytes::len),
+                other => break other,
+            }
+        };
+        assert!(matches!(end, Some(Err(_))) && size <= 3 << 19 && size > 1 << 18, "{size} {end:?}");
     }
 }

@@ -1,1 +1,367 @@
-//! imds
+//! The EC2 instance metadata service, version 2: which instance this is, of which type, where, and how it is bought.
+//!
+//! It is asked once an hour; while it does not answer, ever more rarely. AWS: "Use the Instance Metadata Service to access instance metadata".
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, join_all};
+use serde::Deserialize;
+
+use super::{Reading, Source, Told};
+use crate::error::Error;
+use crate::http::Client;
+use crate::roots::{Address, Clock};
+use crate::snapshot::{Gap, Instance, SourceName};
+use crate::units::span;
+
+/// What can be set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How long one answer may take. On an instance it takes milliseconds.
+    #[serde(deserialize_with = "span::deserialize")]
+    pub deadline: Duration,
+    /// How often what was learnt is asked for again.
+    #[serde(deserialize_with = "span::deserialize")]
+    pub refresh: Duration,
+}
+
+/// The metadata service at one address.
+#[derive(Debug)]
+pub struct Imds {
+    client: Client,
+    clock: Clock,
+    settings: Settings,
+    learnt: Option<Instance>,
+    gaps: Vec<Gap>,
+    failures: u32,
+    /// When it is asked next; `None` is now.
+    next: Option<Instant>,
+}
+
+const TOKEN: &str = "/latest/api/token";
+const DOCUMENT: &str = "/latest/dynamic/instance-identity/document";
+/// An identity document has 0.5 KiB, all else is a word.
+const ANSWER_LIMIT: usize = 16 << 10;
+/// No word of ours is longer; what is, is no answer of this service.
+const WORD_LIMIT: usize = 256;
+
+impl Imds {
+    /// A source; nothing is asked before the first read.
+    pub fn new(address: Address, clock: Clock, settings: Settings) -> Imds {
+        Imds { client: Client::new(address), clock, settings, learnt: None, gaps: Vec::new(), failures: 0, next: None }
+    }
+
+    async fn look(&mut self, by: Instant) -> Reading {
+        if self.next.is_none_or(|next| next <= Instant::now()) {
+            self.ask(by).await;
+        }
+        Reading { from: SourceName::Imds, at: self.clock.now(), told: self.learnt.clone().map(Told::Instance), gaps: self.gaps.clone() }
+    }
+
+    async fn ask(&mut self, by: Instant) {
+        let asked = match self.token(by).await {
+            Ok(token) => self.instance(&token, by).await,
+            Err(why) => Err(why),
+        };
+        self.gaps.clear();
+        match asked {
+            Ok((instance, trouble)) => {
+                self.learnt = Some(instance);
+                self.gaps.extend(trouble.map(gap));
+            }
+            // What an instance is does not change while it runs, so what was learnt is still told.
+            Err(why) => self.gaps.push(gap(why)),
+        }
+        self.failures = if self.gaps.is_empty() { 0 } else { self.failures + 1 };
+        self.next = Instant::now().checked_add(if self.gaps.is_empty() { self.settings.refresh } else { pause(self.failures) });
+    }
+
+    /// The token that every other request needs. Errors: words for a person.
+    async fn token(&self, by: Instant) -> Result<String, String> {
+        let headers = [("x-aws-ec2-metadata-token-ttl-seconds", "21600")];
+        match self.client.put_token(TOKEN, &headers, self.until(by), ANSWER_LIMIT).await {
+            Ok(body) => word(&body).map(str::to_owned).ok_or_else(|| {
+                "what answers at the metadata address gives no token: a proxy stands in between; fix: exempt 169.254.169.254 from the proxy".into()
+            }),
+            Err(error @ Error::Late { .. }) => Err(self.silence(&error, by).await),
+            Err(error) => Err(explain(&error)),
+        }
+    }
+
+    /// The token never came. An instance still refuses at once whoever asks without one: then only the token's answer is lost on its way.
+    async fn silence(&self, error: &Error, by: Instant) -> String {
+        match self.client.get("/latest/meta-data/", &[], self.until(by), ANSWER_LIMIT).await {
+            Ok(_) | Err(Error::Status { .. }) => "the metadata service answers, but the token never came: the instance's hop limit is 1, \
+                so its answer ends before this container; fix: aws ec2 modify-instance-metadata-options --instance-id ID \
+                --http-put-response-hop-limit 2, or run with host network, or set the instance type and region"
+                .into(),
+            Err(_) => format!(
+                "{error}: not EC2, or blocked by a firewall rule or network policy; fix: on EC2 allow 169.254.169.254, elsewhere set the instance type and region"
+            ),
+        }
+    }
+
+    /// Everything there is to learn, and why some of it is missing. Errors: nothing could be learnt.
+    async fn instance(&self, token: &str, by: Instant) -> Result<(Instance, Option<String>), String> {
+        let headers = [("x-aws-ec2-metadata-token", token)];
+        let data = ["instance-id", "instance-type", "placement/region", "placement/availability-zone", "instance-life-cycle"];
+        let paths: Vec<String> = data.iter().map(|name| format!("/latest/meta-data/{name}")).chain([DOCUMENT.to_owned()]).collect();
+        let by = self.until(by);
+        let answers = join_all(paths.iter().map(|path| self.client.get(path, &headers, by, ANSWER_LIMIT))).await;
+
+        let mut trouble = None;
+        let mut bodies = answers.into_iter().zip(&paths).map(|(answer, path)| match answer {
+            Ok(body) if path == DOCUMENT || word(&body).is_some() => Some(body),
+            Ok(_) => {
+                trouble.get_or_insert_with(|| format!("{path}: what the metadata service says is no word"));
+                None
+            }
+            // Older emulators and outposts lack some of them: not known, and nothing to mend.
+            Err(Error::Status { status: 404, .. }) => None,
+            Err(error) => {
+                trouble.get_or_insert_with(|| error.to_string());
+                None
+            }
+        });
+        let mut next = || bodies.next().flatten();
+        let (id, kind, region, zone, market, document) = (next(), next(), next(), next(), next(), next());
+        let document: Document = document.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+        let say = |body: Option<bytes::Bytes>, else_: Option<String>| -> Option<Arc<str>> {
+            let body = body.or(else_.map(bytes::Bytes::from))?;
+            word(&body).map(Arc::from)
+        };
+        let instance = Instance {
+            id: say(id, document.instance_id),
+            kind: say(kind, document.instance_type),
+            region: say(region, document.region),
+            zone: say(zone, document.availability_zone),
+            account: say(None, document.account_id).filter(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())),
+            market: market.and_then(|body| serde_json::from_value(word(&body)?.into()).ok()),
+        };
+        if instance == Instance::default() {
+            return Err(trouble.unwrap_or_else(|| "the metadata service gives a token but says nothing of the instance".into()));
+        }
+        Ok((instance, trouble))
+    }
+
+    fn until(&self, by: Instant) -> Instant {
+        Instant::now().checked_add(self.settings.deadline).map_or(by, |own| own.min(by))
+    }
+}
+
+impl Source for Imds {
+    fn name(&self) -> SourceName {
+        SourceName::Imds
+    }
+
+    /// A turn asks nothing unless it is time to.
+    fn every(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    /// The token, the question whether it was lost, or the token and the rest.
+    fn deadline(&self) -> Duration {
+        self.settings.deadline.saturating_mul(3)
+    }
+
+    fn read(&mut self, by: Instant) -> BoxFuture<'_, Reading> {
+        if *self.client.address() == Address::Nowhere {
+            // Nobody asked for it, or the recorded host has none: nothing is missing.
+            let nothing = Reading { from: SourceName::Imds, at: self.clock.now(), told: None, gaps: Vec::new() };
+            return Box::pin(async move { nothing });
+        }
+        Box::pin(self.look(by))
+    }
+}
+
+/// The signed document of the instance; here its word is taken without the signature.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Document {
+    account_id: Option<String>,
+    region: Option<String>,
+    instance_id: Option<String>,
+    instance_type: Option<String>,
+    availability_zone: Option<String>,
+}
+
+/// A printable ASCII word without blanks or markup; a page of a proxy is none.
+fn word(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?.trim_end_matches(['\r', '\n']);
+    let fine = |b: u8| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b'{' | b'}');
+    (!text.is_empty() && text.len() <= WORD_LIMIT && text.bytes().all(fine)).then_some(text)
+}
+
+fn explain(error: &Error) -> String {
+    let (what, fix) = match error {
+        Error::Status { status: 403, .. } => {
+            ("it is switched off for this instance", "aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled")
+        }
+        Error::Status { status: 404 | 405, .. } => {
+            ("what answers knows no token, so it is no IMDSv2", "let 169.254.169.254 reach the instance's own service, or set the instance type and region")
+        }
+        Error::TooLarge { .. } => ("a proxy stands in between", "exempt 169.254.169.254 from the proxy"),
+        Error::Endpoint { .. } => ("not EC2, or blocked by a firewall rule", "on EC2 allow 169.254.169.254, elsewhere set the instance type and region"),
+        _ => ("the metadata service does not work", "set the instance type and region"),
+    };
+    format!("{error}: {what}; fix: {fix}")
+}
+
+/// After a failure it is asked again in half a minute, then ever later, up to ten minutes.
+fn pause(failures: u32) -> Duration {
+    Duration::from_secs(match failures {
+        0 | 1 => 30,
+        2 => 60,
+        3 => 300,
+        _ => 600,
+    })
+}
+
+fn gap(why: String) -> Gap {
+    Gap { from: SourceName::Imds, what: "instance".into(), why: why.into() }
+}
+
+#[cfg(test)]
+#[path = "../../../tests/fakes/imds.rs"]
+mod fake;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::snapshot::Market;
+    use fake::{Answer, Service};
+
+    fn imds(address: Address) -> Imds {
+        Imds::new(address, Clock::Fixed(Default::default()), Settings { deadline: Duration::from_millis(300), refresh: Duration::from_secs(3600) })
+    }
+
+    /// Live ones get as long as a busy machine needs, for it is not their speed that is looked at.
+    fn patient(address: Address) -> Imds {
+        let mut imds = imds(address);
+        imds.settings.deadline = Duration::from_secs(20);
+        imds
+    }
+
+    async fn read(imds: &mut Imds) -> Reading {
+        imds.read(Instant::now() + Duration::from_secs(60)).await
+    }
+
+    fn instance(reading: &Reading) -> &Instance {
+        match &reading.told {
+            Some(Told::Instance(instance)) => instance,
+            other => panic!("{other:?} {:?}", reading.gaps),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instance_is_read_once_and_then_hourly() {
+        let service = Service::start().await;
+        let mut imds = patient(Address::Http(service.url()));
+        let reading = read(&mut imds).await;
+        assert_eq!(reading.gaps, []);
+        let all = Instance {
+            id: Some("i-1234567890abcdef0".into()),
+            kind: Some("m4.xlarge".into()),
+            region: Some("us-east-1".into()),
+            zone: Some("us-east-1a".into()),
+            account: Some("111122223333".into()),
+            market: Some(Market::Spot),
+        };
+        assert_eq!(instance(&reading), &all);
+        assert_eq!(service.asked().len(), 7);
+        assert_eq!(instance(&read(&mut imds).await), &all);
+        assert_eq!(service.asked(), Vec::<String>::new());
+        assert!(imds.next.unwrap() > Instant::now() + Duration::from_secs(3000));
+    }
+
+    #[tokio::test]
+    async fn each_silence_has_its_own_reason() {
+        for (token, plain, words) in [
+            (Answer::Never, Answer::Status(401), "hop limit is 1"),
+            (Answer::Never, Answer::Never, "not EC2, or blocked"),
+            (Answer::Status(403), Answer::Status(403), "switched off"),
+            (Answer::Status(404), Answer::Status(404), "no IMDSv2"),
+            (Answer::Status(405), Answer::Status(405), "no IMDSv2"),
+            (Answer::Status(500), Answer::Status(500), "does not work"),
+            (Answer::Text("<html>login</html>".into()), Answer::Status(200), "proxy"),
+            (Answer::Text("x".repeat(1 << 20)), Answer::Status(200), "proxy"),
+            (Answer::Text("a\u{7f}b".into()), Answer::Status(200), "proxy"),
+        ] {
+            let service = Service::start().await;
+            service.says("/latest/api/token", token.clone());
+            service.says("/latest/meta-data/", plain);
+            let mut imds = if matches!(token, Answer::Never) { imds(Address::Http(service.url())) } else { patient(Address::Http(service.url())) };
+            let reading = read(&mut imds).await;
+            assert!(reading.told.is_none());
+            let why = &reading.gaps[0].why;
+            assert!(why.contains(words) && why.contains("; fix: "), "{token:?}: {why}");
+            // Until the pause is over nothing more is asked, and the gap stands.
+            service.asked();
+            assert_eq!(read(&mut imds).await.gaps, reading.gaps);
+            assert_eq!(service.asked(), Vec::<String>::new());
+        }
+        let mut refused = patient(Address::Http("http://127.0.0.1:1".into()));
+        assert!(read(&mut refused).await.gaps[0].why.contains("not EC2, or blocked"));
+    }
+
+    #[tokio::test]
+    async fn it_recovers_and_keeps_what_it_learnt() {
+        let service = Service::start().await;
+        service.says("/latest/api/token", Answer::Status(503));
+        let mut imds = patient(Address::Http(service.url()));
+        assert!(read(&mut imds).await.told.is_none());
+        service.says("/latest/api/token", Answer::Text("TOKEN==".into()));
+        imds.next = None;
+        let reading = read(&mut imds).await;
+        assert_eq!((instance(&reading).kind.as_deref(), reading.gaps.len(), imds.failures), (Some("m4.xlarge"), 0, 0));
+        service.says("/latest/api/token", Answer::Status(503));
+        imds.next = None;
+        let reading = read(&mut imds).await;
+        assert_eq!((instance(&reading).kind.as_deref(), reading.gaps.len()), (Some("m4.xlarge"), 1));
+    }
+
+    #[tokio::test]
+    async fn garbage_is_refused_value_by_value() {
+        let service = Service::start().await;
+        service.says("/latest/meta-data/instance-type", Answer::Text("<html>m5.large</html>".into()));
+        service.says("/latest/meta-data/instance-life-cycle", Answer::Text("scheduled".into()));
+        service.says("/latest/meta-data/placement/region", Answer::Status(404));
+        service.says("/latest/dynamic/instance-identity/document", Answer::Text(json!({"accountId": "12", "region": "eu-west-1"}).to_string()));
+        let reading = read(&mut patient(Address::Http(service.url()))).await;
+        let instance = instance(&reading);
+        assert_eq!((&instance.kind, &instance.account, instance.market), (&None, &None, None));
+        assert_eq!((instance.region.as_deref(), instance.id.as_deref()), (Some("eu-west-1"), Some("i-1234567890abcdef0")));
+        assert!(reading.gaps[0].why.contains("instance-type"));
+    }
+
+    #[test]
+    fn what_is_a_word() {
+        for (body, is) in [("m7i.large", true), ("i-0abc\n", true), ("", false), ("a b", false), ("<p>", false), ("é", false), ("{}", false), ("a\0b", false)]
+        {
+            assert_eq!(word(body.as_bytes()).is_some(), is, "{body:?}");
+        }
+        assert!(word(&[b'x'; WORD_LIMIT]).is_some() && word(&[b'x'; WORD_LIMIT + 1]).is_none() && word(b"\xff").is_none());
+        assert_eq!([1, 2, 3, 4, 99].map(|failures| pause(failures).as_secs()), [30, 60, 300, 600, 600]);
+    }
+
+    #[tokio::test]
+    async fn a_recorded_instance_is_read_like_a_live_one_and_none_is_quiet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers.json");
+        let answers = json!({
+            "PUT /latest/api/token": {"status": 200, "body": "TOKEN"},
+            "GET /latest/meta-data/instance-type": {"status": 200, "body": "m7i.large"},
+            "GET /latest/dynamic/instance-identity/document": {"status": 200, "body": {"accountId": "111122223333"}}
+        });
+        std::fs::write(&path, answers.to_string()).unwrap();
+        let reading = read(&mut patient(Address::Answers(path))).await;
+        let told = instance(&reading);
+        assert_eq!((told.kind.as_deref(), told.account.as_deref(), told.id.as_deref(), reading.gaps.len()), (Some("m7i.large"), Some("111122223333"), None, 0));
+        let reading = read(&mut imds(Address::Nowhere)).await;
+        assert!(reading.told.is_none() && reading.gaps.is_empty());
+    }
+}

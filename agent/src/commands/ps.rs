@@ -1,0 +1,224 @@
+//! `tare ps`: what runs here and what it uses, as one table.
+
+use jiff::Timestamp;
+
+use collector::identity::{ContainerId, Key};
+use collector::snapshot::{Container, Health, NetOwner, State, Usage};
+use collector::units::{Bytes, Cores, Ratio};
+
+use crate::report::{ContainerRow, Rates, Report, WorkloadRow};
+
+use super::heading::heading;
+use super::rows::{Chosen, choose, used};
+use super::table::{Cell, Column, Look, Tone, draw, say};
+use super::{figures, table};
+
+const COLUMNS: [Column; 9] = [
+    Column { head: "WORKLOAD", least: Some(14), leaves: 0 },
+    Column { head: "TASK/CONTAINER", least: Some(16), leaves: 5 },
+    Column { head: "CPU", least: None, leaves: 0 },
+    Column { head: "of limit", least: None, leaves: 4 },
+    Column { head: "THROTTLED", least: None, leaves: 3 },
+    Column { head: "MEMORY", least: None, leaves: 0 },
+    Column { head: "of limit", least: None, leaves: 6 },
+    Column { head: "NET in/out", least: None, leaves: 1 },
+    Column { head: "RESTARTS", least: None, leaves: 2 },
+];
+
+/// From these shares on a figure is marked: look here, and near a limit.
+const CPU_OF_LIMIT: [f64; 2] = [0.8, 0.95];
+const MEMORY_OF_LIMIT: [f64; 2] = [0.8, 0.9];
+const THROTTLED: [f64; 2] = [0.05, 0.25];
+
+/// The table of one report. `all` shows every unit of the host, however quiet.
+pub fn table(report: &Report, now: Timestamp, look: Look, all: bool) -> String {
+    let price = match &report.host.cost.price {
+        Some(price) => format!("{} $/h", figures::price(price.usd)),
+        None => "price unknown".into(),
+    };
+    let age = report.at.wall.map(|at| figures::age(at, now)).unwrap_or_default();
+    let Chosen { shown, rest } = choose(report, all);
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut rest = Some(rest).filter(|rest| !rest.is_empty());
+    for row in &shown {
+        // The remainder of the host stands last.
+        if row.seen.about.key == Key::System {
+            rows.extend(rest.take().map(|rest| together(&rest)));
+        }
+        rows.push(workload(row));
+        // One container alone is its workload; two are told apart.
+        if row.containers.len() > 1 {
+            rows.extend(row.containers.iter().map(|container| inner(container, row)));
+        }
+    }
+    rows.extend(rest.map(|rest| together(&rest)));
+    let drawn = draw(&COLUMNS, &rows, look);
+    let mut out = String::new();
+    say(&mut out, look.ends(&heading(report, Some(price)), &age, drawn.wide));
+    if rows.is_empty() {
+        say(&mut out, "nothing to show: no container and no unit was seen");
+    } else {
+        drawn.lines.iter().for_each(|line| say(&mut out, line));
+    }
+    wrong(&mut out, &shown, look);
+    unseen(&mut out, report, look, drawn.wide);
+    out
+}
+
+fn workload(row: &WorkloadRow) -> Vec<Cell> {
+    let seen = &row.seen;
+    let only = if let [only] = row.containers.as_slice() { Some(only) } else { None };
+    let (what, tone) = match &seen.about.key {
+        Key::Unit(_) | Key::System => ("host".to_owned(), Tone::Quiet),
+        Key::Task(id) => stated(&short(id.as_str()), seen.state, only),
+        Key::Pod(uid) => stated(&short(uid.as_str()), seen.state, only),
+        Key::Loose(id) => {
+            let label = only.map(|only| only.seen.about.label()).filter(|label| *label != &*seen.about.name);
+            stated(label.unwrap_or(&short(id.as_str())), seen.state, only)
+        }
+    };
+    let over = row.seen.state > State::Restarting;
+    let restarts = row.containers.iter().filter_map(|container| container.seen.restarts).reduce(|a, b| a.saturating_add(b));
+    let name = Cell::new(&*seen.about.name).tone(if over { Tone::Quiet } else { Tone::Plain });
+    let network = only.map_or_else(|| carried(&row.rates), |only| network(&only.seen, &row.rates, row));
+    figures_of(vec![name, Cell::new(what).tone(tone)], &row.rates, used(row), network, restarts)
+}
+
+/// A container below its task or pod.
+fn inner(container: &ContainerRow, row: &WorkloadRow) -> Vec<Cell> {
+    let seen = &container.seen;
+    let (word, tone) = state(seen.state, Some(container));
+    let what = if seen.state == State::Running && tone == Tone::Plain { String::new() } else { format!("⋅ {word}") };
+    let name = Cell::new(format!("  {}", seen.about.label())).tone(if seen.state > State::Restarting { Tone::Quiet } else { Tone::Plain });
+    let memory = memory_of(&seen.usage);
+    figures_of(vec![name, Cell::new(what).tone(tone)], &container.rates, memory, network(seen, &container.rates, row), seen.restarts)
+}
+
+/// Units without a row of their own: what can be added up is.
+fn together(rest: &[&WorkloadRow]) -> Vec<Cell> {
+    let cpu = rest.iter().filter_map(|row| row.rates.cpu).map(|cpu| cpu.0).reduce(|a, b| a + b);
+    let memory = rest.iter().filter_map(|row| used(row)).reduce(|a, b| Bytes(a.0.saturating_add(b.0)));
+    let rates = Rates { cpu: cpu.map(Cores), ..Rates::default() };
+    let name = Cell::new(format!("{} more units", rest.len())).tone(Tone::Quiet);
+    figures_of(vec![name, Cell::new("host").tone(Tone::Quiet)], &rates, memory, Cell::unknown(), None)
+}
+
+fn figures_of(mut cells: Vec<Cell>, rates: &Rates, memory: Option<Bytes>, network: Cell, restarts: Option<u64>) -> Vec<Cell> {
+    cells.extend([
+        Cell::of(rates.cpu.map(figures::cores)),
+        share(rates.cpu_of_limit, CPU_OF_LIMIT),
+        share(rates.throttled, THROTTLED),
+        Cell::of(memory.map(|memory| memory.to_string())),
+        share(rates.memory_of_limit, MEMORY_OF_LIMIT),
+        network,
+        Cell::of(restarts.map(|restarts| restarts.to_string())).tone_if(restarts > Some(0), Tone::Notice),
+    ]);
+    cells
+}
+
+/// A share, marked from two levels on. The last one shows without colour too; its place stays free elsewhere, so the digits stand below each other.
+fn share(ratio: Option<Ratio>, [notice, alarm]: [f64; 2]) -> Cell {
+    let Some(ratio) = ratio else { return Cell::new("– ").tone(Tone::Quiet) };
+    let text = figures::percent(ratio);
+    match ratio.0 {
+        share if share >= alarm => Cell::new(format!("{text}!")).tone(Tone::Alarm),
+        share if share >= notice => Cell::new(format!("{text} ")).tone(Tone::Notice),
+        _ => Cell::new(format!("{text} ")),
+    }
+}
+
+/// Where a container's traffic is counted: here, or at the one it shares with.
+fn network(container: &Container, rates: &Rates, row: &WorkloadRow) -> Cell {
+    match &container.net {
+        NetOwner::Own => carried(rates),
+        NetOwner::Workload => Cell::new(if matches!(row.seen.about.key, Key::Pod(_)) { "(pod's)" } else { "(task's)" }).tone(Tone::Quiet),
+        NetOwner::Of(id) => Cell::new(format!("(of {})", neighbour(id, row))).tone(Tone::Quiet),
+        NetOwner::Host => Cell::new("(host's)").tone(Tone::Quiet),
+        NetOwner::Unknown => carried(rates),
+    }
+}
+
+fn neighbour(id: &ContainerId, row: &WorkloadRow) -> String {
+    let known = row.containers.iter().find(|container| container.seen.about.id == *id);
+    known.map_or_else(|| id.short(), |container| container.seen.about.label()).chars().take(12).collect()
+}
+
+fn carried(rates: &Rates) -> Cell {
+    Cell::of(rates.received.zip(rates.sent).map(|(received, sent)| figures::traffic(received, sent)))
+}
+
+fn memory_of(usage: &Usage) -> Option<Bytes> {
+    let memory = usage.memory.as_ref()?.is;
+    memory.working_set.or(memory.used)
+}
+
+fn stated(label: &str, state: State, only: Option<&ContainerRow>) -> (String, Tone) {
+    let (word, tone) = self::state(state, only);
+    (format!("{label} ⋅ {word}"), tone)
+}
+
+/// The state in words, with what makes it bad.
+fn state(state: State, container: Option<&ContainerRow>) -> (String, Tone) {
+    let seen = container.map(|container| &container.seen);
+    let health = seen.and_then(|seen| seen.health);
+    let killed = seen.is_some_and(|seen| seen.oom == Some(true));
+    let exit = seen.and_then(|seen| seen.exit);
+    match (state, health) {
+        (State::Running, Some(Health::Unhealthy)) => ("unhealthy".into(), Tone::Alarm),
+        (State::Running, Some(Health::Starting)) => ("starting".into(), Tone::Plain),
+        (State::Running, _) => ("running".into(), Tone::Plain),
+        (State::Paused, _) => ("paused".into(), Tone::Notice),
+        (State::Restarting, _) => ("restarting".into(), Tone::Alarm),
+        (State::Created, _) => ("created".into(), Tone::Quiet),
+        (State::Removing, _) => ("removing".into(), Tone::Quiet),
+        (State::Dead, _) => ("dead".into(), Tone::Alarm),
+        (State::Exited | State::Ended, _) if killed => ("out of memory".into(), Tone::Alarm),
+        (State::Exited | State::Ended, _) => match exit {
+            Some(0) => ("exited 0".into(), Tone::Quiet),
+            Some(code) => (format!("exited {code}"), Tone::Alarm),
+            None => ("ended".into(), Tone::Quiet),
+        },
+    }
+}
+
+/// The first four characters of a task's or pod's id tell it from its neighbours.
+fn short(id: &str) -> String {
+    let start: String = id.chars().take(4).collect();
+    format!("{start}…")
+}
+
+/// What is wrong, in words, below the table.
+fn wrong(out: &mut String, shown: &[&WorkloadRow], look: Look) {
+    const MOST: usize = 8;
+    let mut words = Vec::new();
+    for row in shown {
+        words.extend(row.warnings.iter().map(|warning| format!("{}: {warning}", row.seen.about.name)));
+        if row.containers.len() > 1 {
+            let inside = |container: &ContainerRow| format!("{}/{}", row.seen.about.name, container.seen.about.label());
+            words.extend(row.containers.iter().flat_map(|container| container.warnings.iter().map(move |warning| format!("{}: {warning}", inside(container)))));
+        }
+    }
+    for word in words.iter().take(MOST) {
+        look.paragraph(word).iter().for_each(|line| say(out, look.paint(line, Tone::Notice)));
+    }
+    if words.len() > MOST {
+        say(out, look.paint(&format!("and {} more: tare ps -o json", words.len() - MOST), Tone::Notice));
+    }
+}
+
+/// What could not be seen: one line, with the reason where there is one gap only.
+fn unseen(out: &mut String, report: &Report, look: Look, wide: usize) {
+    let what = match report.gaps.as_slice() {
+        [] => return,
+        [gap] => format!("{} ({})", gap.what, gap.why),
+        gaps => {
+            let mut words: Vec<&str> = gaps.iter().map(|gap| &*gap.what).collect();
+            words.dedup();
+            words.join(", ")
+        }
+    };
+    say(out, look.paint(&look.ends(&format!("not seen: {}", table::clean(&what)), "tare doctor explains", wide), Tone::Quiet));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Which workloads a table shows, and in which order: what runs before what ended, what works hard before what idles, the host's own things last.
+
+use std::cmp::Reverse;
+
+use collector::identity::Key;
+use collector::snapshot::State;
+use collector::units::Bytes;
+
+use crate::report::{Report, WorkloadRow};
+
+/// The rows of a table.
+pub(super) struct Chosen<'a> {
+    /// One row each.
+    pub(super) shown: Vec<&'a WorkloadRow>,
+    /// Quiet units of the host, to be told in one row. Never just one of them.
+    pub(super) rest: Vec<&'a WorkloadRow>,
+}
+
+/// On a host with containers its units are scenery: those stay that use 2 % of a core or of the memory, or that have something wrong.
+/// Without containers they are what there is to see, and the busiest of them stay.
+pub(super) fn choose(report: &Report, all: bool) -> Chosen<'_> {
+    let mut shown: Vec<&WorkloadRow> = report.workloads.iter().collect();
+    shown.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.seen.about.name.cmp(&b.seen.about.name)).then_with(|| a.seen.about.key.cmp(&b.seen.about.key)));
+    if all {
+        return Chosen { shown, rest: Vec::new() };
+    }
+    let containers = shown.iter().any(|row| kind(row) == 0);
+    let memory = report.host.seen.memory.map_or(f64::INFINITY, |memory| memory.0 as f64);
+    let busy = |row: &WorkloadRow| row.rates.cpu.is_some_and(|cpu| cpu.0 >= 0.02) || used(row).is_some_and(|used| used.0 as f64 >= 0.02 * memory);
+    let mut units = 0;
+    let (shown, rest): (Vec<_>, Vec<_>) = shown.into_iter().partition(|row| {
+        let unit = matches!(row.seen.about.key, Key::Unit(_));
+        units += usize::from(unit);
+        !unit || !row.warnings.is_empty() || if containers { busy(row) } else { units <= BUSIEST }
+    });
+    match rest.as_slice() {
+        [_] => Chosen { shown: choose(report, true).shown, rest: Vec::new() },
+        _ => Chosen { shown, rest },
+    }
+}
+
+/// As many as stand on one screen beside head and foot.
+const BUSIEST: usize = 20;
+
+/// Containers, then units, then the rest of the system.
+pub(super) fn kind(row: &WorkloadRow) -> u8 {
+    match row.seen.about.key {
+        Key::Task(_) | Key::Pod(_) | Key::Loose(_) => 0,
+        Key::Unit(_) => 1,
+        Key::System => 2,
+    }
+}
+
+/// The memory a table speaks of.
+pub(super) fn used(row: &WorkloadRow) -> Option<Bytes> {
+    let memory = row.seen.usage.memory.as_ref()?.is;
+    memory.working_set.or(memory.used)
+}
+
+/// Whole hundredths of a core and whole MiB, as the table shows them: rows that look alike do not change places at every look.
+fn rank(row: &WorkloadRow) -> (u8, State, Reverse<Option<i64>>, Reverse<Option<u64>>) {
+    let cpu = row.rates.cpu.map(|cpu| (cpu.0 * 100.0).round() as i64);
+    (kind(row), row.seen.state, Reverse(cpu), Reverse(used(row).map(|used| used.0 >> 20)))
+}

@@ -1,0 +1,315 @@
+//! What the daemon's answers say of a container: our own small structs over list and inspect, and what they mean. Pure.
+//!
+//! bollard's models are not used for these. They refuse the whole list for one unknown state word (`ContainerSummaryStateEnum`;
+//! a test below shows it) and they hold what we must not: the environment, the command, the health log, every label.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::lenient::{Flag, Number, Object, Objects, Text, Texts};
+use crate::identity::ContainerId;
+use crate::snapshot::{Asked, Compose, ContainerAbout, Health, Limits, State};
+use crate::sources::{DockerContainer, Network};
+use crate::units::{Bytes, Cores, Limit};
+
+/// The rows of `GET /containers/json`. Errors: no JSON, or no array.
+pub(super) fn list(body: &[u8]) -> Result<Vec<Row>, serde_json::Error> {
+    serde_json::from_slice::<Objects<Row>>(body).map(|rows| rows.0)
+}
+
+/// One row of the list (Engine API 1.41 to 1.53, `ContainerSummary`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Row {
+    id: Text,
+    names: Texts,
+    image: Text,
+    #[serde(rename = "ImageID")]
+    image_id: Text,
+    state: Text,
+    status: Text,
+    labels: Object<Labels>,
+    host_config: Object<RowHost>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct RowHost {
+    network_mode: Text,
+}
+
+/// The only two labels that are ever read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Labels {
+    #[serde(rename = "com.docker.compose.project")]
+    project: Text,
+    #[serde(rename = "com.docker.compose.service")]
+    service: Text,
+}
+
+impl Labels {
+    fn compose(&self) -> Option<Compose> {
+        Some(Compose { project: self.project.0.clone()?, service: self.service.0.clone()? })
+    }
+}
+
+impl Row {
+    /// Its id; a row without one is nobody.
+    pub(super) fn id(&self) -> Option<ContainerId> {
+        id(&self.id)
+    }
+
+    /// Its state; `None` for a word we do not know.
+    pub(super) fn state(&self) -> Option<State> {
+        state(self.state.as_str())
+    }
+
+    /// Whether `Status` says that it ended an hour ago or earlier: `Exited (0) 3 days ago`. Old ones need no inspect.
+    pub(super) fn ended_long_ago(&self) -> bool {
+        matches!(self.state(), Some(State::Exited | State::Dead))
+            && ["hour", "day", "week", "month", "year"].iter().any(|unit| self.status.as_str().contains(unit))
+    }
+
+    /// Whether what is known of it is no longer what the list says.
+    pub(super) fn differs(&self, known: &DockerContainer) -> bool {
+        // Only a running one's health stands in the list; the ended and the paused keep theirs in inspect alone.
+        let health = known.state == State::Running && self.health() != known.health;
+        self.state().is_some_and(|state| state != known.state) || health || self.name().is_some_and(|name| known.about.name.as_ref() != Some(&name))
+    }
+
+    /// What the list alone says, until inspect says more.
+    pub(super) fn container(&self) -> Option<DockerContainer> {
+        Some(DockerContainer {
+            about: Arc::new(ContainerAbout {
+                id: self.id()?,
+                name: self.name(),
+                image: self.image.0.clone(),
+                digest: self.image_id.0.clone(),
+                compose: self.labels.as_ref().and_then(Labels::compose),
+            }),
+            state: self.state()?,
+            health: self.health(),
+            restarts: None,
+            exit: None,
+            oom: None,
+            started: None,
+            ended: None,
+            pid: None,
+            network: network(self.host_config.as_ref().map_or("", |host| host.network_mode.as_str())),
+            asked: Asked::default(),
+            limits: Limits::default(),
+        })
+    }
+
+    /// Links add names like `/other/alias`; its own has one slash.
+    fn name(&self) -> Option<Arc<str>> {
+        let own = self.names.0.iter().find(|name| name.trim_start_matches('/').split('/').count() == 1);
+        name(own.or(self.names.0.first())?)
+    }
+
+    /// `Up 2 hours (healthy)`, `(unhealthy)`, `(health: starting)`.
+    fn health(&self) -> Option<Health> {
+        match self.status.as_str().rsplit_once('(')?.1 {
+            "healthy)" => Some(Health::Healthy),
+            "unhealthy)" => Some(Health::Unhealthy),
+            "health: starting)" => Some(Health::Starting),
+            _ => None,
+        }
+    }
+}
+
+/// The answer of `GET /containers/{id}/json`. Errors: no JSON, or no object.
+pub(super) fn inspect(body: &[u8]) -> Result<Inspect, String> {
+    let inspect = serde_json::from_slice::<Object<Inspect>>(body).map_err(|e| e.to_string())?;
+    inspect.0.ok_or_else(|| "no object".into())
+}
+
+/// One container in full, less what must not be kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Inspect {
+    id: Text,
+    name: Text,
+    image: Text,
+    restart_count: Number,
+    state: Object<InspectState>,
+    config: Object<Config>,
+    host_config: Object<HostConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct InspectState {
+    status: Text,
+    running: Flag,
+    #[serde(rename = "OOMKilled")]
+    oom_killed: Flag,
+    pid: Number,
+    exit_code: Number,
+    started_at: Text,
+    finished_at: Text,
+    health: Object<HealthState>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HealthState {
+    status: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Config {
+    image: Text,
+    labels: Object<Labels>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HostConfig {
+    network_mode: Text,
+    cpu_shares: Number,
+    #[serde(rename = "NanoCpus", alias = "NanoCPUs")]
+    nano_cpus: Number,
+    cpu_quota: Number,
+    cpu_period: Number,
+    memory: Number,
+    memory_reservation: Number,
+    memory_swap: Number,
+    pids_limit: Number,
+}
+
+impl Inspect {
+    /// What it means. `None`: neither the state word nor the flags say anything, or there is no id.
+    pub(super) fn container(&self) -> Option<DockerContainer> {
+        let said = self.state.as_ref()?;
+        let state = state(said.status.as_str()).or(said.running.0.map(|running| if running { State::Running } else { State::Exited }))?;
+        let (started, finished) = (time(&said.started_at), time(&said.finished_at));
+        let over = matches!(state, State::Exited | State::Dead | State::Removing);
+        let config = self.config.as_ref();
+        let host = self.host_config.as_ref();
+        Some(DockerContainer {
+            about: Arc::new(ContainerAbout {
+                id: id(&self.id)?,
+                name: self.name.0.as_deref().and_then(name),
+                image: config.and_then(|config| config.image.0.clone()),
+                digest: self.image.0.clone(),
+                compose: config.and_then(|config| config.labels.as_ref()?.compose()),
+            }),
+            state,
+            health: said.health.as_ref().and_then(|health| health_word(health.status.as_str())),
+            restarts: self.restart_count.0.and_then(|count| u64::try_from(count).ok()),
+            // While it runs Docker says 0, whatever the last run said; before the first end it says 0 too.
+            exit: said.exit_code.0.filter(|_| finished.is_some() && (over || state == State::Restarting)),
+            oom: said.oom_killed.0,
+            // Between two runs StartedAt is that of the run before: a time since then would be no uptime.
+            started: started.filter(|_| !matches!(state, State::Restarting | State::Created)),
+            // After a restart FinishedAt still belongs to the run before.
+            ended: finished.filter(|finished| over && started.is_none_or(|started| *finished >= started)),
+            pid: said.pid.0.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0),
+            network: network(host.map_or("", |host| host.network_mode.as_str())),
+            asked: host.map(HostConfig::asked).unwrap_or_default(),
+            limits: host.map(HostConfig::limits).unwrap_or_default(),
+        })
+    }
+}
+
+impl HostConfig {
+    /// 0 is "not set", 2 is what ECS gives a container that asked for nothing, 1024 is the kernel's own default.
+    fn asked(&self) -> Asked {
+        let shares = self.cpu_shares.0.filter(|shares| *shares > 0 && !matches!(shares, 2 | 1024));
+        let memory = bytes(self.memory_reservation).or(bytes(self.memory));
+        Asked { cores: shares.map(|shares| Cores(shares as f64 / 1024.0)), memory }
+    }
+
+    fn limits(&self) -> Limits {
+        let quota = match (self.nano_cpus.0.filter(|nano| *nano > 0), self.cpu_quota.0.filter(|quota| *quota > 0)) {
+            (Some(nano), _) => Some(nano as f64 / 1e9),
+            // The kernel's default period is 100 ms (Documentation/scheduler/sched-bwc.rst).
+            (None, Some(quota)) => Some(quota as f64 / self.cpu_period.0.filter(|period| *period > 0).unwrap_or(100_000) as f64),
+            (None, None) => None,
+        };
+        let memory = bytes(self.memory);
+        Limits {
+            cores: quota.map_or(Limit::Unlimited, |cores| Limit::Of(Cores(cores))),
+            memory: memory.map_or(Limit::Unlimited, Limit::Of),
+            // MemorySwap is memory and swap together; the daemon fills it in when only Memory is set.
+            swap: match (self.memory_swap.0, memory) {
+                (Some(-1), _) | (None | Some(0), None) => Limit::Unlimited,
+                (Some(both), Some(memory)) if both > 0 => Limit::Of(Bytes(both.unsigned_abs()).less(memory)),
+                _ => Limit::Unknown,
+            },
+            pids: self.pids_limit.0.and_then(|pids| u64::try_from(pids).ok()).filter(|pids| *pids > 0).map_or(Limit::Unlimited, Limit::Of),
+        }
+    }
+}
+
+/// What `GET /version` says of the daemon.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Version {
+    pub(super) version: Text,
+    pub(super) api_version: Text,
+    #[serde(rename = "MinAPIVersion")]
+    pub(super) min_api_version: Text,
+}
+
+/// What `GET /info` is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Info {
+    pub(super) docker_root_dir: Text,
+}
+
+fn id(text: &Text) -> Option<ContainerId> {
+    let usable = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    text.0.as_deref().filter(usable).map(ContainerId::from)
+}
+
+fn name(text: &str) -> Option<Arc<str>> {
+    let name = text.strip_prefix('/').unwrap_or(text);
+    (!name.is_empty()).then(|| name.into())
+}
+
+fn state(word: &str) -> Option<State> {
+    Some(match word {
+        // Newer daemons say that a stop was asked for; the processes still run.
+        "running" | "stopping" => State::Running,
+        "paused" => State::Paused,
+        "restarting" => State::Restarting,
+        "created" => State::Created,
+        "removing" => State::Removing,
+        "exited" => State::Exited,
+        "dead" => State::Dead,
+        _ => return None,
+    })
+}
+
+fn health_word(word: &str) -> Option<Health> {
+    match word {
+        "starting" => Some(Health::Starting),
+        "healthy" => Some(Health::Healthy),
+        "unhealthy" => Some(Health::Unhealthy),
+        _ => None,
+    }
+}
+
+fn network(mode: &str) -> Network {
+    match mode {
+        "" => Network::Unknown,
+        "host" => Network::Host,
+        _ => mode.strip_prefix("container:").map_or(Network::Own, |of| Network::Of(of.into())),
+    }
+}
+
+/// An RFC 3339 time; Docker's zero time (year 1) and everything before 1970 is `None`.
+fn time(text: &Text) -> Option<Timestamp> {
+    text.as_str().parse().ok().filter(|time: &Timestamp| *time > Timestamp::UNIX_EPOCH)
+}
+
+fn bytes(number: Number) -> Option<Bytes> {
+    number.0.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0).map(Bytes)
+}

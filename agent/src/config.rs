@@ -248,7 +248,7 @@ impl Values {
         let relist = self.span("docker.relist", second(5)..=second(3600));
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
-        let weights = self.read("cost.weights", |text| text.parse().map_err(|wrong: cost::split::BadWeights| wrong.to_string()));
+        let weights = self.read("cost.weights", |text| text.parse().map_err(|_| "allowed are two numbers from 0.000001 to 1000: \"9:1\"".into()));
         Some(Settings {
             listen: listen?,
             interval: interval?,

@@ -4,6 +4,8 @@ pub mod rates;
 pub mod cost;
 pub mod health;
 pub mod report;
+pub mod explain;
+pub mod verdict;
 pub mod metrics;
 pub mod sinks;
 pub mod web;

@@ -372,7 +372,7 @@ mod tests {
     }
 
     fn reporter() -> Reporter {
-        let settings = crate::cost::Settings { weights: crate::cost::Weights::default() };
+        let settings = crate::cost::Settings { weights: crate::cost::Weights::SCAD };
         Reporter::new(None, Duration::from_secs(300), Reckoning::new(crate::cost::book::Book::built_in(), settings, None))
     }
 

@@ -45,8 +45,8 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
         // `Key::System` is the greatest key: the row stands at the end.
         workloads.push(system_row(rest.usage, &past));
     }
-    let nothing = said.tree.is_none() && workloads.is_empty();
-    Snapshot { at: said.at, host, workloads, gaps: gaps(readings, nothing) }
+    let gaps = gaps(readings, &said, workloads.is_empty());
+    Snapshot { at: said.at, host, workloads, gaps }
 }
 
 /// What was said, by subject.
@@ -298,11 +298,18 @@ fn system_row(usage: Usage, past: &Past<'_>) -> Workload {
     Workload { usage, ..workload(Key::System, Draft::default(), &Networks::default(), past) }
 }
 
-/// All gaps once, sorted. `nothing`: no tree, no container, which is never how a host is.
-fn gaps(readings: &[Arc<Reading>], nothing: bool) -> Vec<Gap> {
+/// All gaps once, sorted, and what only the whole can tell: that bounds cut something, that there is nothing at all.
+fn gaps(readings: &[Arc<Reading>], said: &Said<'_>, empty: bool) -> Vec<Gap> {
     let mut gaps: Vec<Gap> = readings.iter().flat_map(|reading| &reading.gaps).cloned().collect();
-    if nothing {
-        gaps.push(Gap { from: SourceName::Cgroup, what: "containers".into(), why: "no cgroup tree was read and no runtime named a container".into() });
+    let mut say = |from, why: String| gaps.push(Gap { from, what: "containers".into(), why: why.into() });
+    if let Some(cut) = said.tree.map(|tree| tree.cut).filter(|cut| *cut > 0) {
+        say(SourceName::Cgroup, format!("{cut} cgroups left out: there are more than the settings allow"));
+    }
+    if let Some(cut) = said.docker.map(|docker| docker.cut).filter(|cut| *cut > 0) {
+        say(SourceName::Docker, format!("{cut} containers left out: there are more than the settings allow"));
+    }
+    if said.tree.is_none() && empty {
+        say(SourceName::Cgroup, "no cgroup tree was read and no runtime named a container".into());
     }
     gaps.sort_unstable();
     gaps.dedup();

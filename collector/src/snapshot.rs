@@ -544,6 +544,16 @@ pub struct Traffic {
     pub dropped: u64,
 }
 
+impl Traffic {
+    /// Adds what another interface carried.
+    pub(crate) fn add(&mut self, other: Traffic) {
+        self.bytes = Bytes(self.bytes.0.saturating_add(other.bytes.0));
+        self.packets = self.packets.saturating_add(other.packets);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.dropped = self.dropped.saturating_add(other.dropped);
+    }
+}
+
 /// Time in which work waited for a resource (kernel: Documentation/accounting/psi.rst).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pressure {

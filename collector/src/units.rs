@@ -186,24 +186,6 @@ pub mod seconds {
     }
 }
 
-/// Spans in settings and flags: `"250ms"`, `"10s"`, `"5m"`, `"1h 30m"`.
-pub mod span {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer};
-
-    /// Reads one. Errors: no unit, a negative span, or no span at all.
-    pub fn parse(text: &str) -> Result<Duration, String> {
-        let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
-        span.ok_or_else(|| format!("{text:?} is no span of time like \"250ms\", \"10s\" or \"5m\""))
-    }
-
-    /// Reads one out of a settings file.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,15 +225,5 @@ mod tests {
         assert_eq!(wall(7).since(&wall(5)), Some(Duration::from_secs(2)));
         assert_eq!(wall(5).since(&wall(7)), None);
         assert_eq!(Stamp::default().since(&at(5, 5)), None);
-    }
-
-    #[test]
-    fn a_span_needs_a_unit_and_is_never_negative() {
-        for (text, millis) in [("250ms", Some(250)), ("10s", Some(10_000)), ("5m", Some(300_000)), ("1h 30m", Some(5_400_000)), ("0s", Some(0))] {
-            assert_eq!(span::parse(text).ok(), millis.map(Duration::from_millis), "{text}");
-        }
-        for text in ["", "10", "-1s", "5 bananas", "s", "99999999999999999999s"] {
-            assert!(span::parse(text).unwrap_err().contains("no span"), "{text}");
-        }
     }
 }

@@ -32,7 +32,7 @@ fn the_manual_is_read_to_the_last_line_and_says_what_we_run_with() {
     assert_eq!(settings.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(settings.interval, Duration::from_secs(10));
     assert_eq!(settings.cluster, None);
-    assert_eq!(settings.cost.weights, (9, 1));
+    assert_eq!(settings.cost.weights, cost::Weights::SCAD);
 }
 
 /// Kubernetes sets variables that would read as these (design of the settings' names).

@@ -106,7 +106,7 @@ impl fmt::Display for Usd {
 }
 
 /// `amount / one` with so many decimals, rounded half away from zero: what a pocket calculator shows, which binary floats do not.
-fn decimal(amount: i128, one: i128, digits: usize) -> String {
+pub(crate) fn decimal(amount: i128, one: i128, digits: usize) -> String {
     let digits = digits.min(18);
     let scale = 10_i128.pow(digits as u32);
     let (whole, rest) = (amount.unsigned_abs() / one.unsigned_abs(), amount.unsigned_abs() % one.unsigned_abs());

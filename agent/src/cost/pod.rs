@@ -28,7 +28,7 @@ pub enum Turn {
 }
 
 /// Memory EKS adds for kubelet, kube-proxy and containerd.
-const OVERHEAD: Bytes = Bytes(256 << 20);
+pub const OVERHEAD: Bytes = Bytes(256 << 20);
 
 /// What a Fargate size has to hold for a pod whose containers stand in the order of its spec.
 ///

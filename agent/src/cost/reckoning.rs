@@ -18,7 +18,7 @@ use super::book::{Book, Instance};
 use super::equivalent::{Need, Seen, need};
 use super::fargate::{self, Platform, Prices};
 use super::split::{Amounts, Hour, Look, Mean, Node, Split, Weights};
-use super::{Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2};
+use super::{Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod};
 
 /// The `[cost]` section of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,7 +69,10 @@ impl Reckoning {
     pub fn reckon(&mut self, at: &Stamp, span: Option<Duration>, host: &Host, items: &[Item<'_>]) -> Bill {
         let place = match self.place.take() {
             Some(place) if place.is_of(host) => place,
-            _ => Place::find(self.book, host, self.region_from_env.as_ref()),
+            _ => {
+                self.units = None;
+                Place::find(self.book, host, self.region_from_env.as_ref())
+            }
         };
         let in_this_hour = self.turn_hour(at, span.unwrap_or_default());
         self.align(items);
@@ -152,9 +155,7 @@ impl Reckoning {
     fn unit_prices(&mut self, node: &Arc<Price>) -> [Arc<Price>; 2] {
         let wanted = [(Per::CoreHour, "vCPU", self.split.core), (Per::GibHour, "GiB", self.split.gib)];
         match &self.units {
-            Some(units) if units.iter().zip(&wanted).all(|(unit, (_, _, usd))| unit.usd == *usd && unit.region == node.region && unit.since == node.since) => {
-                units.clone()
-            }
+            Some(units) if units.iter().zip(&wanted).all(|(unit, (_, _, usd))| unit.usd == *usd) => units.clone(),
             _ => {
                 let units = wanted.map(|(per, word, usd)| {
                     Arc::new(Price { sku: format!("{} {word}", node.sku).into(), usd, per, basis: PriceBasis::Derived, ..Price::clone(node) })
@@ -223,7 +224,12 @@ impl Reckoning {
             None => item.unfit.map_or_else(|| need(&item.asked, &item.own, seen), Err).map_err(|why| no(format_args!("{why}")))?,
         };
         let (platform, prices) = place.fargate.as_ref().map_err(Arc::clone)?;
-        let size = fargate::cheapest(need.cores, need.memory, *platform, prices);
+        let memory = match item.about.key {
+            Key::Pod(_) if *platform == Platform::Arm => return Err(no(format_args!("EKS has no Fargate on ARM"))),
+            Key::Pod(_) => Bytes(need.memory.0.saturating_add(pod::OVERHEAD.0)),
+            _ => need.memory,
+        };
+        let size = fargate::cheapest(need.cores, memory, *platform, prices);
         let size = size.ok_or_else(|| no(format_args!("larger than the largest Fargate size (16 vCPU, 120 GB)")))?;
         Ok((need, size, fargate::parts(size, prices)))
     }
@@ -513,6 +519,15 @@ mod tests {
         items[0].runs = false;
         let bill = once(&host(None), &items);
         assert_eq!((why(&bill.costs[0]), why(&bill.costs[1])), ("not running", "host network"));
+    }
+
+    #[test]
+    fn a_pod_has_the_kubelet_to_carry_and_no_arm() {
+        let pod = About { key: Key::Pod("a".into()), ..about("web", None) };
+        let items = [item(&pod, Some((0.25, 1.8)), None)];
+        assert_eq!(shown(once(&host(None), &items).costs[0].otherwise[0].rate), "0.03358");
+        let arm = Host { arch: Some("aarch64".into()), ..host(None) };
+        assert_eq!(why(&once(&arm, &items).costs[0]), "EKS has no Fargate on ARM");
     }
 
     #[test]

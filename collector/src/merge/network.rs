@@ -5,9 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::identity::{ContainerId, Key};
-use crate::snapshot::{Net, NetOwner, Seen, SourceName, Traffic};
+use crate::snapshot::{Net, NetOwner, Seen, SourceName};
 use crate::sources::{Network, Space, SpaceOf, Spaces};
-use crate::units::Bytes;
 
 use super::SeenContainer;
 
@@ -40,8 +39,8 @@ impl Networks<'_> {
             for one in &space.net {
                 match sum.is.iter_mut().find(|had| had.name == one.name) {
                     Some(had) => {
-                        add(&mut had.received, one.received);
-                        add(&mut had.sent, one.sent);
+                        had.received.add(one.received);
+                        had.sent.add(one.sent);
                     }
                     None => sum.is.push(one.clone()),
                 }
@@ -49,13 +48,6 @@ impl Networks<'_> {
         }
         Some(sum)
     }
-}
-
-fn add(sum: &mut Traffic, next: Traffic) {
-    sum.bytes = Bytes(sum.bytes.0.saturating_add(next.bytes.0));
-    sum.packets = sum.packets.saturating_add(next.packets);
-    sum.errors = sum.errors.saturating_add(next.errors);
-    sum.dropped = sum.dropped.saturating_add(next.dropped);
 }
 
 /// Where a container's traffic is counted.

@@ -307,6 +307,9 @@ fn gaps_are_said_once_and_sorted() {
     let snapshot = merge(&[say(vec![gap("b"), gap("a")]), say(vec![gap("b")]), tree(1, vec![])], None);
     assert_eq!(snapshot.gaps, [gap("a"), gap("b")]);
     assert_eq!(merge(&[], None).gaps.len(), 1, "nothing at all is a gap");
+    let cut = Tree { version: CgroupVersion::V2, root: Usage::default(), groups: vec![], cut: 3 };
+    let gaps = merge(&[reading(SourceName::Cgroup, Told::Tree(Box::new(cut)))], None).gaps;
+    assert!(gaps.len() == 1 && gaps[0].why.starts_with("3 cgroups"), "{gaps:?}");
 }
 
 fn id() -> impl Strategy<Value = String> {

@@ -13,17 +13,13 @@ use crate::error::Error;
 use crate::http::Client;
 use crate::roots::{Address, Clock};
 use crate::snapshot::{Gap, Instance, SourceName};
-use crate::units::span;
 
 /// What can be set.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How long one answer may take. On an instance it takes milliseconds.
-    #[serde(deserialize_with = "span::deserialize")]
     pub deadline: Duration,
     /// How often what was learnt is asked for again.
-    #[serde(deserialize_with = "span::deserialize")]
     pub refresh: Duration,
 }
 

@@ -8,6 +8,7 @@ pub mod given;
 pub mod host;
 pub mod imds;
 pub mod net;
+pub mod psi;
 
 use std::collections::HashMap;
 use std::sync::Arc;

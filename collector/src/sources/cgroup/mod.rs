@@ -1,4 +1,317 @@
-//! c
+//! The cgroup tree: who runs on this host by the folders' names, and what each uses by the kernel's own counters.
 
+pub mod figures;
+pub mod files;
+pub mod gaps;
+pub mod mounts;
+pub mod text;
 pub mod v1;
 pub mod v2;
+pub mod walk;
+
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Deserialize;
+
+use self::figures::{Bounds, Figures, Offer, tightest, within};
+use self::files::{Files, Found};
+use self::gaps::gap;
+use self::walk::{Node, Room, refresh, relist};
+use crate::identity::{Owner, Segment, Within};
+use crate::roots::{Clock, Roots};
+use crate::snapshot::{CgroupVersion, Gap, Io, Limits, SourceName};
+use crate::sources::{Group, Look, Reading, Told, Tree};
+use crate::units::Bytes;
+
+/// How much of the tree is followed, and how. Defaults: the `cgroup` section of tare.toml.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Descriptors that stay open between looks. Each keeps 4 KiB of kernel memory charged to Tare; opening anew doubles the cost of a read.
+    pub keep_open: usize,
+    /// Rows of a look; the rest is counted in `cut`.
+    pub max_groups: usize,
+}
+
+/// Limits and weights change seldom: they are read at first sight and at every so-manieth look, each cgroup at a turn of its own.
+const BOUNDS_EVERY: u64 = 6;
+/// A runtime makes a container's v1 folders one after the other: in its first looks what is missing is asked for again.
+const YOUNG: u64 = 2;
+
+/// The cgroup tree of one host.
+pub struct Cgroups {
+    roots: Roots,
+    settings: Settings,
+    /// What may stay open now: the setting, less what the limit on open files forbids.
+    keep: usize,
+    tree: Option<(Files, Node)>,
+    look: u64,
+    offer: Offer,
+}
+
+impl Cgroups {
+    /// Looks below these roots. Live, the soft limit on open files is raised to the hard one.
+    pub fn new(roots: Roots, settings: Settings) -> Cgroups {
+        let keep = if roots.recorded.is_some() { 0 } else { settings.keep_open.min(raise_open_files()) };
+        Cgroups { roots, settings, keep, tree: None, look: 0, offer: Offer::default() }
+    }
+
+    /// One look at the tree, or why there is none.
+    fn see(&mut self) -> (Option<Tree>, Vec<Gap>) {
+        self.look += 1;
+        if self.look % BOUNDS_EVERY == 1 {
+            self.offer = offer(&self.roots);
+        }
+        if self.tree.is_none() {
+            match mounts::find(&mountinfo(&self.roots), &self.roots.sys_mounted_at) {
+                Some(mounts) => self.tree = Some((Files::new(self.roots.clone(), mounts), Node::root())),
+                None => return (None, vec![gap("containers", &nothing_mounted(&self.roots))]),
+            }
+        }
+        let Some((files, root)) = &mut self.tree else { return (None, Vec::new()) };
+        // Folders that are no row (slices, empty tasks) need room too.
+        let held = count(root);
+        let mut room = Room { left: (self.settings.max_groups.saturating_mul(2) + 1000).saturating_sub(held), cut: 0, rows: 0 };
+        if !refresh(root, files, &mut room) {
+            let mut gaps = files.gaps.take();
+            let walked = files.mounts().walked().iter().map(|path| format!("/{}", path.display())).collect::<Vec<_>>().join(", ");
+            gaps.push(gap("containers", &format!("the cgroup tree ({walked} below {}) cannot be listed", self.roots.sys_mounted_at.display())));
+            self.tree = None;
+            return (None, gaps);
+        }
+        let mut pass = Pass {
+            look: self.look,
+            clock: self.roots.clock,
+            offer: self.offer,
+            v2: files.mounts().version == CgroupVersion::V2,
+            keep: self.keep / room.rows.max(1),
+            most: self.settings.max_groups,
+            roots: &self.roots,
+            files,
+            room,
+            groups: Vec::with_capacity(room.rows.min(self.settings.max_groups)),
+        };
+        let root_usage = pass.root(root);
+        pass.below(root, &Limits::default(), None);
+        let Pass { mut groups, room, .. } = pass;
+        groups.sort_by(|a, b| a.path.cmp(&b.path));
+        if files.gaps.full() > 0 {
+            // Somebody else needs descriptors too: hold fewer from now on.
+            self.keep /= 2;
+        }
+        let tree = Tree { version: files.mounts().version, root: root_usage, groups, cut: room.cut };
+        (Some(tree), files.gaps.take())
+    }
+}
+
+impl Look for Cgroups {
+    fn name(&self) -> SourceName {
+        SourceName::Cgroup
+    }
+
+    fn look(&mut self, _known: &[Arc<Reading>]) -> Reading {
+        let (tree, gaps) = self.see();
+        Reading { from: SourceName::Cgroup, at: self.roots.clock.now(), told: tree.map(|tree| Told::Tree(Box::new(tree))), gaps }
+    }
+}
+
+/// One read of all that matters.
+struct Pass<'a> {
+    look: u64,
+    clock: Clock,
+    offer: Offer,
+    v2: bool,
+    /// Descriptors each row may keep.
+    keep: usize,
+    most: usize,
+    roots: &'a Roots,
+    files: &'a mut Files,
+    room: Room,
+    groups: Vec<Group>,
+}
+
+impl Pass<'_> {
+    fn root(&mut self, root: &mut Node) -> crate::snapshot::Usage {
+        let mut figures = Figures::default();
+        let files = if self.v2 { v2::ROOT } else { v1::ROOT };
+        self.files.read("", files, &mut root.kept, files.len(), self.look % BOUNDS_EVERY == 1, &mut figures);
+        figures.usage(self.clock.now())
+    }
+
+    /// Reads the rows below a node. A row that turns out to be gone may have been made again under the same name, so the folder is listed once more.
+    fn below(&mut self, node: &mut Node, limits: &Limits, cpus: Option<u32>) {
+        let mut lost = false;
+        for child in &mut node.children {
+            lost |= !self.node(child, limits, cpus);
+        }
+        if lost && relist(node, self.files, &mut self.room) {
+            let look = self.look;
+            for child in node.children.iter_mut().filter(|child| child.last != look) {
+                self.node(child, limits, cpus);
+            }
+        }
+    }
+
+    /// Reads a node and what lies below it. `false`: it is gone.
+    fn node(&mut self, node: &mut Node, above: &Limits, cpus_above: Option<u32>) -> bool {
+        if !node.is_row() && !node.is_folder() {
+            return true;
+        }
+        if node.is_row() && self.groups.len() >= self.most {
+            self.room.cut += rows(node);
+            close(node);
+            return true;
+        }
+        if node.first == 0 {
+            node.first = self.look;
+        }
+        let due = node.last == 0 || self.files.recorded() || (self.look + node.inode).is_multiple_of(BOUNDS_EVERY);
+        if due {
+            let mut bounds = Bounds::default();
+            self.files.read_once(node.path.as_str(), if self.v2 { v2::BOUNDS } else { v1::BOUNDS }, &mut node.kept, &mut bounds);
+            node.bounds = bounds;
+        }
+        let own = node.bounds.own(self.offer, cpus_above);
+        let mut limits = tightest(&own, above);
+        let place = self.groups.len();
+        if node.is_row() {
+            match self.row(node, due, own, &mut limits) {
+                Found::Gone => return false,
+                Found::Some | Found::Nothing => {}
+            }
+        }
+        node.last = self.look;
+        if !node.is_folder() {
+            return true;
+        }
+        let cpus = node.bounds.cpus.or(cpus_above);
+        self.below(node, &limits, cpus);
+        if matches!(node.segment, Segment::Task(_) | Segment::Pod(_)) {
+            self.close_workload(node, place);
+        }
+        true
+    }
+
+    /// Reads a row's figures and writes it down, unless nothing of it is there or nothing lives in it.
+    fn row(&mut self, node: &mut Node, due: bool, own: Limits, limits: &mut Limits) -> Found {
+        let again = due || self.look - node.first <= YOUNG;
+        let mut figures = Figures::default();
+        let files = if self.v2 { v2::FIGURES } else { v1::FIGURES };
+        let found = self.files.read(node.path.as_str(), files, &mut node.kept, self.keep, again, &mut figures);
+        let at = self.clock.now();
+        if found != Found::Some || !self.lives(node, &figures, due) {
+            return found;
+        }
+        limits.memory = limits.memory.tightest(within(figures.hierarchical_limit, self.offer));
+        let Some(owner) = node.owner.clone() else { return found };
+        let start = match &self.roots.recorded {
+            Some(recorded) => recorded.identity.get(node.path.as_str()).copied().unwrap_or(0),
+            None => node.inode,
+        };
+        self.groups.push(Group { path: node.path.clone(), owner, start, own, limits: *limits, weights: node.bounds.weights, usage: figures.usage(at) });
+        found
+    }
+
+    /// Whether anything lives in a container or unit. It is asked only where there is doubt, and left out only where it is certain.
+    fn lives(&mut self, node: &mut Node, figures: &Figures, due: bool) -> bool {
+        if matches!(node.segment, Segment::Task(_) | Segment::Pod(_)) {
+            return true;
+        }
+        match figures.pids {
+            Some(0) if !self.v2 => return false,
+            Some(1..) if !self.files.recorded() => return true,
+            None if !due => return node.alive,
+            _ => {}
+        }
+        if self.v2 {
+            let mut populated = None;
+            self.files.read_once(node.path.as_str(), v2::EVENTS, &mut node.kept, &mut populated);
+            node.alive = populated != Some(false);
+        }
+        node.alive
+    }
+
+    /// Leaves out a task or pod without containers: runtimes leave empty folders behind. Where the kernel counts only
+    /// what the folder's own processes read and write (it has none), the containers' sum stands in.
+    fn close_workload(&mut self, node: &Node, place: usize) {
+        let Some((first, rest)) = self.groups[place..].split_first_mut() else { return };
+        let within = match &first.owner {
+            Owner::Task(id) => Within::Task(id.clone()),
+            Owner::Pod(uid) => Within::Pod(uid.clone()),
+            Owner::Container(..) | Owner::Unit(_) => return,
+        };
+        let mut containers = rest.iter().filter(|group| matches!(&group.owner, Owner::Container(_, of) if *of == within)).peekable();
+        if containers.peek().is_none() {
+            // Pods below it stay: AWS runs a Fargate pod inside of a task of its own.
+            self.groups.remove(place);
+        } else if node.kept.is_older()
+            && let Some(io) = &mut first.usage.io
+        {
+            io.is = containers.filter_map(|group| group.usage.io.as_ref()).fold(Io::new(), |sum, io| add(sum, &io.is));
+        }
+    }
+}
+
+/// Adds the devices of one to the sum.
+fn add(mut sum: Io, io: &Io) -> Io {
+    for device in io {
+        match sum.iter_mut().find(|known| known.device == device.device) {
+            None => sum.push(*device),
+            Some(known) => {
+                known.read = Bytes(known.read.0.saturating_add(device.read.0));
+                known.written = Bytes(known.written.0.saturating_add(device.written.0));
+                known.reads = known.reads.zip(device.reads).map(|(a, b)| a.saturating_add(b));
+                known.writes = known.writes.zip(device.writes).map(|(a, b)| a.saturating_add(b));
+            }
+        }
+    }
+    sum
+}
+
+fn count(node: &Node) -> usize {
+    1 + node.children.iter().map(count).sum::<usize>()
+}
+
+/// The rows at and below a node.
+fn rows(node: &Node) -> u64 {
+    u64::from(node.is_row()) + if node.is_folder() { node.children.iter().map(rows).sum() } else { 0 }
+}
+
+fn close(node: &mut Node) {
+    node.kept.close();
+    node.children.iter_mut().for_each(close);
+}
+
+fn mountinfo(roots: &Roots) -> String {
+    roots.read_proc("self/mountinfo").unwrap_or_default()
+}
+
+fn nothing_mounted(roots: &Roots) -> String {
+    let sys = roots.sys_mounted_at.display();
+    match roots.read_proc("self/mountinfo") {
+        Err(error) => format!("the mounts cannot be read: {error}"),
+        Ok(_) => format!(
+            "no cgroup tree with a controller is mounted below {sys} (by self/mountinfo); give Tare the host's: -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro"
+        ),
+    }
+}
+
+/// Online CPUs (`/sys/devices/system/cpu/online`) and `MemTotal` (`/proc/meminfo`).
+fn offer(roots: &Roots) -> Offer {
+    let cpus = roots.read_sys("devices/system/cpu/online").ok().and_then(|list| text::cpu_list(list.as_bytes()));
+    let meminfo = roots.read_proc("meminfo").unwrap_or_default();
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Offer { cpus, memory: total.map(|kib| Bytes(kib.saturating_mul(1024))) }
+}
+
+/// Raises the soft limit on open files to the hard one; a quarter of it stays for sockets and others.
+fn raise_open_files() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let limit = if raised { maximum } else { current };
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit - limit / 4).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,6 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use jiff::Timestamp;
-use serde::Deserialize;
 use tokio::sync::Notify;
 
 use super::{Containers, DockerContainer, Reading, Source, Told};
@@ -26,22 +25,18 @@ use crate::http::Client;
 use crate::identity::ContainerId;
 use crate::roots::{Address, Clock};
 use crate::snapshot::{ContainerAbout, Docker, Gap, SourceName, State};
-use crate::units::span;
 use answers::{Inspect, Row};
 use events::{Change, Events};
 use trouble::explain;
 
 /// What can be set.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// More containers than this are counted, not shown; the running ones come first.
     pub max_containers: usize,
     /// How often the whole list is asked for, events or not.
-    #[serde(deserialize_with = "span::deserialize")]
     pub relist: Duration,
     /// How long an ended container is still shown.
-    #[serde(deserialize_with = "span::deserialize")]
     pub linger: Duration,
 }
 

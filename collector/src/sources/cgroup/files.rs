@@ -1,0 +1,444 @@
+//! Opens, keeps and reads the files of cgroups. In the steady state a file is one `pread` into one buffer, and nothing is allocated.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use super::gaps::{Gaps, Trouble};
+use super::mounts::Mounts;
+use crate::roots::Roots;
+
+/// One mounted hierarchy: v2's only one, or a v1 controller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the kernel's own names")]
+pub enum Tree {
+    Unified,
+    Cpu,
+    Cpuacct,
+    Memory,
+    Blkio,
+    Pids,
+    Cpuset,
+}
+
+impl Tree {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Tree; 7] = [Tree::Unified, Tree::Cpu, Tree::Cpuacct, Tree::Memory, Tree::Blkio, Tree::Pids, Tree::Cpuset];
+
+    /// Whether so many files are read here that a folder's descriptor pays.
+    fn has_door(self) -> bool {
+        matches!(self, Tree::Unified | Tree::Memory)
+    }
+}
+
+/// One kernel file, and how what it says is taken.
+pub struct File<T: 'static> {
+    /// Where it is.
+    pub tree: Tree,
+    /// Its name.
+    pub name: &'static str,
+    /// What stands in for it on kernels that do not have it.
+    pub older: Option<&'static str>,
+    /// Takes the text; `false` if it is not what the kernel writes.
+    pub take: fn(&[u8], &mut T) -> bool,
+}
+
+/// What stays open of one cgroup between looks.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The folder, and its inode number.
+    door: Option<(OwnedFd, u64)>,
+    /// The inode number that the folder had at first.
+    made: Option<u64>,
+    files: Box<[Slot]>,
+}
+
+/// One file of one cgroup.
+#[derive(Debug, Default)]
+enum Slot {
+    /// Never opened.
+    #[default]
+    New,
+    /// Was read; opened anew at every look. Whether by its older name.
+    Closed(bool),
+    /// Stays open. Whether by its older name.
+    Open(OwnedFd, bool),
+    /// Not there.
+    Missing,
+    /// The kernel does not support what it would say.
+    Unsupported,
+}
+
+/// How the files of a cgroup were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// At least one is there.
+    Some,
+    /// None is there.
+    Nothing,
+    /// The cgroup was removed since.
+    Gone,
+}
+
+impl Kept {
+    /// Closes everything.
+    pub fn close(&mut self) {
+        self.door = None;
+        for slot in &mut self.files {
+            if let Slot::Open(_, older) = slot {
+                *slot = Slot::Closed(*older);
+            }
+        }
+    }
+
+    /// Whether any file is there by its older name only.
+    pub fn is_older(&self) -> bool {
+        self.files.iter().any(|slot| matches!(slot, Slot::Closed(true) | Slot::Open(_, true)))
+    }
+}
+
+/// A file that does not fit is read on, doubling the buffer, up to `LONGEST`.
+const BUFFER: usize = 8 << 10;
+/// No kernel file of a cgroup comes near this; what is longer is cut and said.
+const LONGEST: usize = 1 << 20;
+
+/// No folder holds more cgroups: the kernel allows 65,535 in a v1 hierarchy and in a v2 tree.
+const MOST_FOLDERS: usize = 1 << 16;
+
+/// One entry of a folder listing that is a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Its name.
+    pub name: String,
+    /// Its inode number, 0 in a recorded host.
+    pub inode: u64,
+}
+
+/// Reads files below the mounts.
+pub struct Files {
+    roots: Roots,
+    mounts: Mounts,
+    /// The layers of `sys`; live one.
+    layers: Vec<PathBuf>,
+    /// The mounts whose folders are walked.
+    walked: Vec<PathBuf>,
+    buffer: Vec<u8>,
+    path: Vec<u8>,
+    listing: Vec<MaybeUninit<u8>>,
+    /// What went wrong in this look.
+    pub gaps: Gaps,
+}
+
+impl Files {
+    /// Reads below these mounts.
+    pub fn new(roots: Roots, mounts: Mounts) -> Files {
+        let layers = roots.sys.0.clone();
+        let walked = mounts.walked().iter().map(PathBuf::from).collect();
+        Files {
+            roots,
+            mounts,
+            layers,
+            walked,
+            buffer: vec![0; BUFFER],
+            path: Vec::new(),
+            listing: vec![MaybeUninit::uninit(); 32 << 10],
+            gaps: Gaps::default(),
+        }
+    }
+
+    /// Whether this is a recorded host: nothing stays open, and every file is asked for anew.
+    pub fn recorded(&self) -> bool {
+        self.roots.recorded.is_some()
+    }
+
+    /// What stands where.
+    pub fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+
+    /// Reads `files` of the cgroup at `at` and takes what they say. The first `keep` descriptors, the folder's own among them where not all
+    /// files fit, stay open in `kept`. `again` asks anew for what was missing.
+    pub fn read<T>(&mut self, at: &str, files: &'static [File<T>], kept: &mut Kept, keep: usize, again: bool, into: &mut T) -> Found {
+        if kept.files.len() != files.len() {
+            kept.files = files.iter().map(|_| Slot::New).collect();
+        }
+        let (keep_door, keep_files) = if keep >= files.len() { (false, keep) } else { (keep > 0, keep.saturating_sub(1)) };
+        let mut found = Found::Nothing;
+        for (index, file) in files.iter().enumerate() {
+            match self.read_one(at, file, kept, index, index < keep_files, again, into) {
+                Found::Some => found = Found::Some,
+                Found::Nothing => {}
+                Found::Gone => {
+                    *kept = Kept::default();
+                    return Found::Gone;
+                }
+            }
+        }
+        if !keep_door {
+            kept.door = None;
+        }
+        found
+    }
+
+    /// Reads files that never stay open. `Nothing` if none is there.
+    pub fn read_once<T>(&mut self, at: &str, files: &'static [File<T>], kept: &mut Kept, into: &mut T) -> Found {
+        let had_door = kept.door.is_some();
+        let mut found = Found::Nothing;
+        for file in files {
+            match self.open(at, file, false, kept) {
+                Ok((fd, older)) if self.take(at, file, older, &fd, into).is_ok() => found = Found::Some,
+                Ok(_) => {}
+                Err(errno) => self.refused(at, file, errno),
+            }
+        }
+        if !had_door {
+            kept.door = None;
+        }
+        found
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one file of the loop above")]
+    fn read_one<T>(&mut self, at: &str, file: &'static File<T>, kept: &mut Kept, index: usize, keep: bool, again: bool, into: &mut T) -> Found {
+        let slot = std::mem::take(&mut kept.files[index]);
+        let (fd, older, fresh) = match slot {
+            Slot::Open(fd, older) => (fd, older, false),
+            Slot::Missing if !again => {
+                kept.files[index] = Slot::Missing;
+                return Found::Nothing;
+            }
+            Slot::Unsupported if !again => {
+                self.gaps.add(file.name, Trouble::Unsupported, at);
+                kept.files[index] = Slot::Unsupported;
+                return Found::Some;
+            }
+            slot => match self.open(at, file, matches!(slot, Slot::Closed(true)), kept) {
+                Ok((fd, older)) => (fd, older, true),
+                Err(Errno::NOENT | Errno::NODEV) if matches!(slot, Slot::Closed(_)) => return Found::Gone,
+                Err(Errno::STALE) => return Found::Gone,
+                Err(Errno::NOENT | Errno::NODEV) => {
+                    kept.files[index] = Slot::Missing;
+                    return Found::Nothing;
+                }
+                Err(errno) => {
+                    self.refused(at, file, errno);
+                    return Found::Some;
+                }
+            },
+        };
+        match self.take(at, file, older, &fd, into) {
+            Err(Errno::NODEV | Errno::NOENT) if !fresh => return Found::Gone,
+            Err(Errno::NODEV | Errno::NOENT) => {
+                kept.files[index] = Slot::Missing;
+                return Found::Nothing;
+            }
+            Err(Errno::OPNOTSUPP) => kept.files[index] = Slot::Unsupported,
+            Ok(()) | Err(_) if keep && !self.recorded() => kept.files[index] = Slot::Open(fd, older),
+            Ok(()) | Err(_) => kept.files[index] = Slot::Closed(older),
+        }
+        Found::Some
+    }
+
+    fn open<T>(&mut self, at: &str, file: &File<T>, older: bool, kept: &mut Kept) -> Result<(OwnedFd, bool), Errno> {
+        let name = if older { file.older.unwrap_or(file.name) } else { file.name };
+        match (self.open_name(at, file.tree, name, kept), file.older) {
+            (Err(Errno::NOENT), Some(name)) if !older => Ok((self.open_name(at, file.tree, name, kept)?, true)),
+            (opened, _) => Ok((opened?, older)),
+        }
+    }
+
+    fn open_name(&mut self, at: &str, tree: Tree, name: &str, kept: &mut Kept) -> Result<OwnedFd, Errno> {
+        // Not to be stopped by a pipe that somebody recorded.
+        const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+        let Some(mount) = self.mounts.path(tree) else { return Err(Errno::NOENT) };
+        if self.roots.recorded.is_some() {
+            if let Some(errno @ Errno::NOENT) = self.roots.fault(&recorded_path(mount, at, name)) {
+                return Err(errno);
+            }
+            let below = mount.join(at.trim_start_matches('/')).join(name);
+            let open = |layer: &PathBuf| rustix::fs::open(layer.join(&below), FLAGS, Mode::empty());
+            return self.layers.iter().map(open).find(|opened| !matches!(opened, Err(Errno::NOENT | Errno::NOTDIR))).unwrap_or(Err(Errno::NOENT));
+        }
+        if !tree.has_door() {
+            let path = fill(&mut self.path, &self.layers[0], mount, at, name)?;
+            return rustix::fs::openat(CWD, path, FLAGS, Mode::empty());
+        }
+        if kept.door.is_none() {
+            let path = fill(&mut self.path, &self.layers[0], mount, at, "")?;
+            let door = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            let inode = rustix::fs::fstat(&door)?.st_ino;
+            if *kept.made.get_or_insert(inode) != inode {
+                return Err(Errno::STALE);
+            }
+            kept.door = Some((door, inode));
+        }
+        let Some((door, _)) = &kept.door else { return Err(Errno::NOENT) };
+        rustix::fs::openat(door, name, FLAGS, Mode::empty())
+    }
+
+    /// Reads the whole file and takes what it says.
+    fn take<T>(&mut self, at: &str, file: &File<T>, older: bool, fd: impl AsFd, into: &mut T) -> Result<(), Errno> {
+        let name = if older { file.older.unwrap_or(file.name) } else { file.name };
+        let read = self.fault(file.tree, at, name).map_or_else(|| read_whole(fd, &mut self.buffer), Err);
+        let (length, cut) = match read {
+            Ok(read) => read,
+            Err(Errno::OPNOTSUPP) => {
+                self.gaps.add(name_of(file, older), Trouble::Unsupported, at);
+                return Err(Errno::OPNOTSUPP);
+            }
+            Err(errno) => {
+                if !matches!(errno, Errno::NODEV | Errno::NOENT) {
+                    self.gaps.add(name_of(file, older), Trouble::Refused(errno), at);
+                }
+                return Err(errno);
+            }
+        };
+        if length == 0 && name.ends_with(".pressure") {
+            self.gaps.add(file.name, Trouble::Unsupported, at);
+            return Err(Errno::OPNOTSUPP);
+        }
+        if cut {
+            self.gaps.add(name_of(file, older), Trouble::Cut, at);
+        }
+        if !(file.take)(&self.buffer[..length], into) {
+            self.gaps.add(name_of(file, older), Trouble::Odd, at);
+        }
+        Ok(())
+    }
+
+    fn refused<T>(&mut self, at: &str, file: &'static File<T>, errno: Errno) {
+        match errno {
+            Errno::NOENT | Errno::NODEV | Errno::NOTDIR | Errno::STALE => {}
+            Errno::MFILE | Errno::NFILE => self.gaps.add("open files", Trouble::Full, at),
+            errno => self.gaps.add(file.name, Trouble::Refused(errno), at),
+        }
+    }
+
+    fn fault(&self, tree: Tree, at: &str, name: &str) -> Option<Errno> {
+        self.roots.recorded.as_ref()?;
+        self.roots.fault(&recorded_path(self.mounts.path(tree)?, at, name))
+    }
+
+    /// The link count of a folder, over the walked trees, and its inode number in the first that has it. `None`: it is gone.
+    /// A cgroup folder's link count moves with every folder made or removed in it; its times do not (tried on Linux 6.18).
+    pub fn links(&mut self, at: &str) -> Option<(u64, u64)> {
+        let (mut links, mut inode) = (0, None);
+        for mount in &self.walked {
+            let Ok(path) = fill(&mut self.path, &self.layers[0], mount, at, "") else { continue };
+            if let Ok(stat) = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+                #[allow(clippy::useless_conversion, reason = "u32 on aarch64")]
+                let count = u64::from(stat.st_nlink);
+                links += count;
+                inode.get_or_insert(stat.st_ino);
+            }
+        }
+        inode.map(|inode| (links, inode))
+    }
+
+    /// The folders in a cgroup, over the walked trees and layers, sorted by name. `None`: it is gone.
+    pub fn folders(&mut self, at: &str) -> Option<Vec<Folder>> {
+        let mut folders: Vec<Folder> = Vec::new();
+        let mut there = false;
+        let recorded = self.recorded();
+        for mount in &self.walked {
+            if recorded && let Some(errno) = self.roots.fault(&recorded_path(mount, at, "")) {
+                if errno != Errno::NOENT {
+                    self.gaps.add("folders", Trouble::Refused(errno), at);
+                }
+                continue;
+            }
+            for layer in &self.layers {
+                let Ok(path) = fill(&mut self.path, layer, mount, at, "") else { continue };
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let folder = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+                    Ok(folder) => folder,
+                    Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                    Err(errno) => {
+                        there = true;
+                        self.gaps.add("folders", Trouble::Refused(errno), at);
+                        continue;
+                    }
+                };
+                there = true;
+                let mut entries = RawDir::new(&folder, &mut self.listing);
+                while let Some(Ok(entry)) = entries.next() {
+                    let name = entry.file_name();
+                    if matches!(name.to_bytes(), b"." | b"..") || !is_folder(&folder, name, entry.file_type()) {
+                        continue;
+                    }
+                    let Ok(name) = name.to_str() else {
+                        self.gaps.add("folders", Trouble::Odd, at);
+                        continue;
+                    };
+                    if folders.len() < MOST_FOLDERS {
+                        folders.push(Folder { name: name.to_owned(), inode: if recorded { 0 } else { entry.ino() } });
+                    }
+                }
+            }
+        }
+        // A stable sort: of the same name the first listing's stays.
+        folders.sort_by(|a, b| a.name.cmp(&b.name));
+        folders.dedup_by(|later, first| later.name == first.name);
+        there.then_some(folders)
+    }
+}
+
+fn name_of<T>(file: &File<T>, older: bool) -> &'static str {
+    if older { file.older.unwrap_or(file.name) } else { file.name }
+}
+
+fn is_folder(folder: &OwnedFd, name: &CStr, kind: FileType) -> bool {
+    match kind {
+        FileType::Directory => true,
+        FileType::Unknown => {
+            rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        }
+        _ => false,
+    }
+}
+
+/// How a file is called in `faults.json`.
+fn recorded_path(mount: &Path, at: &str, name: &str) -> PathBuf {
+    let folder = Path::new("sys").join(mount).join(at.trim_start_matches('/'));
+    if name.is_empty() { folder } else { folder.join(name) }
+}
+
+/// Writes `root/mount/at/name` for the kernel into a buffer that is used again and again.
+fn fill<'p>(path: &'p mut Vec<u8>, root: &Path, mount: &Path, at: &str, name: &str) -> Result<&'p CStr, Errno> {
+    use std::os::unix::ffi::OsStrExt;
+    path.clear();
+    path.extend_from_slice(root.as_os_str().as_bytes());
+    path.push(b'/');
+    path.extend_from_slice(mount.as_os_str().as_bytes());
+    path.extend_from_slice(at.as_bytes());
+    if !name.is_empty() {
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+    }
+    path.push(0);
+    CStr::from_bytes_with_nul(path).map_err(|_| Errno::INVAL)
+}
+
+/// The length of the file in the buffer, and whether there was more.
+fn read_whole(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<(usize, bool), Errno> {
+    let mut length = 0;
+    loop {
+        let room = &mut buffer[length..];
+        let read = match rustix::io::pread(&fd, room, length as u64) {
+            Err(Errno::INTR) => continue,
+            read => read?,
+        };
+        length += read;
+        // The kernel fills the buffer as far as the text goes: what is shorter is whole.
+        if read == 0 || length < buffer.len() {
+            return Ok((length, false));
+        }
+        if buffer.len() >= LONGEST {
+            return Ok((length, true));
+        }
+        buffer.resize((buffer.len() * 2).min(LONGEST), 0);
+    }
+}

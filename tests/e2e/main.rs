@@ -4,7 +4,10 @@
 
 mod case;
 mod exposition;
+mod faults;
 mod figures;
+mod hosts;
+mod house;
 mod judge;
 mod program;
 mod prometheus;

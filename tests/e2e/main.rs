@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod case;
+mod corpus;
 mod exposition;
 mod faults;
 mod figures;

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 pub use layers::{Layers, Origin};
 
+use collector::sources::{cgroup, net};
+
 use crate::{cost, web};
 
 /// Every setting, its default and its explanation, as the user reads it.
@@ -37,9 +39,9 @@ pub struct Settings {
     /// `[host]`
     pub host: Host,
     /// `[cgroup]`
-    pub cgroup: Cgroup,
+    pub cgroup: cgroup::Settings,
     /// `[network]`
-    pub network: Network,
+    pub network: net::Settings,
     /// `[docker]`
     pub docker: Docker,
     /// `[imds]`
@@ -77,24 +79,6 @@ pub struct Host {
     pub state: Option<PathBuf>,
     /// The longest wait for a disk.
     pub disk_deadline: Duration,
-}
-
-/// The cgroup tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cgroup {
-    /// Files kept open.
-    pub keep_open: usize,
-    /// Groups looked at.
-    pub max_groups: usize,
-}
-
-/// Network name spaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// Name spaces looked at.
-    pub max_spaces: usize,
-    /// Look through `/proc` for what Docker does not know.
-    pub scan: bool,
 }
 
 /// The Docker daemon.
@@ -257,8 +241,8 @@ impl Values {
             log: Log { level: level?, format: format? },
             web: web::Settings { expose: expose?, hosts: hosts? },
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
-            cgroup: Cgroup { keep_open: keep_open?, max_groups: max_groups? },
-            network: Network { max_spaces: max_spaces?, scan: scan? },
+            cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
+            network: net::Settings { max_spaces: max_spaces?, scan: scan? },
             docker: Docker { socket: socket?, max_containers: max_containers?, relist: relist? },
             imds: Imds { enabled: enabled?, endpoint: endpoint? },
             cost: cost::Settings { weights: weights? },

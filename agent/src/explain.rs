@@ -236,6 +236,8 @@ mod tests {
         reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, host, &items);
         let mut bill = reckoning.reckon(&at("2026-11-25T14:37:00Z"), Some(Duration::from_secs(37 * 60)), host, &items);
         let seen = Workload {
+            cgroup: None,
+            start: 0,
             state: State::Running,
             started: None,
             ended: None,

@@ -13,10 +13,10 @@ use collector::Collector;
 use collector::roots::{Address, Roots};
 use collector::snapshot::Gap;
 use collector::sources::cgroup::Cgroups;
-use collector::sources::docker::DockerSource;
+use collector::sources::docker::{self, DockerSource};
 use collector::sources::given::Given;
-use collector::sources::host::HostFiles;
-use collector::sources::imds::Imds;
+use collector::sources::host::{self, HostFiles};
+use collector::sources::imds::{self, Imds};
 use collector::sources::net::NetSpaces;
 use collector::sources::{Look, Source};
 
@@ -31,6 +31,9 @@ use crate::web::{self, Published, Site};
 const SHARE: f64 = 0.8;
 /// The time one look gets where no tick presses: a command, a replay.
 const ONCE: Duration = Duration::from_secs(10);
+
+/// An instance's facts change only when it is stopped; on an instance an answer takes milliseconds.
+const INSTANCE: imds::Settings = imds::Settings { deadline: Duration::from_secs(1), refresh: Duration::from_secs(3600) };
 
 /// Looks and reports, one after the other.
 pub struct Engine {
@@ -92,15 +95,15 @@ pub async fn replay(settings: &Settings, dir: &Path) -> Result<Vec<Arc<Report>>>
 }
 
 fn sources(roots: &Roots, settings: &Settings) -> (Vec<Box<dyn Look>>, Vec<Box<dyn Source>>) {
+    let disks = host::Settings { state: settings.host.state.clone(), disk_deadline: settings.host.disk_deadline };
+    let daemon = docker::Settings { max_containers: settings.docker.max_containers, relist: settings.docker.relist, linger: settings.linger };
     let looks: Vec<Box<dyn Look>> = vec![
         Box::new(Cgroups::new(roots.clone(), settings.cgroup.clone())),
         Box::new(NetSpaces::new(roots.clone(), settings.network.clone())),
-        Box::new(HostFiles::new(roots.clone(), settings.disk.clone())),
+        Box::new(HostFiles::new(roots.clone(), disks)),
     ];
-    let mut sources: Vec<Box<dyn Source>> = vec![
-        Box::new(DockerSource::new(roots.docker.clone(), roots.clock, settings.docker.clone())),
-        Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.clone())),
-    ];
+    let mut sources: Vec<Box<dyn Source>> =
+        vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, INSTANCE))];
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }

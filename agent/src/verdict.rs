@@ -144,6 +144,8 @@ mod tests {
         reckoning.reckon(&Default::default(), None, &host, &items);
         let mut bill = reckoning.reckon(&Default::default(), Some(std::time::Duration::from_secs(10)), &host, &items);
         let seen = Workload {
+            cgroup: None,
+            start: 0,
             state: State::Running,
             started: None,
             ended: None,

@@ -103,6 +103,8 @@ const GIB: i64 = 3_876_923;
 pub(super) fn workload(key: Key, name: &str, [cpu, asked]: [f64; 2], memory: u64, asked_mib: Option<u64>) -> WorkloadRow {
     WorkloadRow {
         seen: Workload {
+            cgroup: None,
+            start: 0,
             about: Arc::new(About { key, name: name.into(), project: None }),
             state: State::Running,
             started: None,
@@ -162,7 +164,16 @@ fn carrying(rates: Rates, received: f64, sent: f64) -> Rates {
 
 fn price(sku: &str, nano: i64, per: Per) -> Arc<Price> {
     let since = date(2026, 2, 7);
-    Arc::new(Price { sku: sku.into(), region: "us-east-1".into(), usd: UsdPerHour(nano), per, since, from: Origin::BuiltIn, basis: PriceBasis::Listed })
+    Arc::new(Price {
+        sku: sku.into(),
+        region: "us-east-1".into(),
+        usd: UsdPerHour(nano),
+        per,
+        since,
+        from: Origin::BuiltIn,
+        source: "a list".into(),
+        basis: PriceBasis::Listed,
+    })
 }
 
 /// Charges amounts at the node's prices; the Fargate size is vCPU, GiB and the rate in millionths of a dollar.

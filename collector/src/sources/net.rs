@@ -406,7 +406,7 @@ mod tests {
             })
         };
         let docker = Arc::new(Docker { version: "26".into(), api: "1.45".into(), root: None });
-        told(SourceName::Docker, Told::Docker(Containers { docker, containers: containers.iter().map(one).collect(), cut: 0 }))
+        told(SourceName::Docker, Told::Docker(Containers { docker: Some(docker), containers: containers.iter().map(one).collect(), cut: 0 }))
     }
 
     fn told(from: SourceName, told: Told) -> Arc<Reading> {

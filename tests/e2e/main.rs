@@ -1,0 +1,16 @@
+//! The whole program, from outside: recorded hosts, bad worlds, real readers, and our own promises.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod case;
+mod corpus;
+mod exposition;
+mod faults;
+mod figures;
+mod hosts;
+mod house;
+mod judge;
+mod program;
+mod prometheus;
+mod question;
+mod trials;

@@ -1,0 +1,89 @@
+//! A real Prometheus reads us: `promtool` finds nothing to say, and a query returns the number that was recorded.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::program;
+
+/// What `promtool check metrics` says: `None` where it is not installed.
+pub fn check_metrics(text: &[u8]) -> Option<Result<(), String>> {
+    let mut child = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let text = text.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&text));
+    let said = child.wait_with_output().expect("it is our own child");
+    let _ = writer.join();
+    let complaints = [said.stdout, said.stderr].concat();
+    if said.status.success() && complaints.is_empty() { Some(Ok(())) } else { Some(Err(String::from_utf8_lossy(&complaints).into_owned())) }
+}
+
+/// A Prometheus of our own; gone when dropped.
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Prometheus {
+    /// Scrapes `target` every second. `None` where it is not installed.
+    fn start(folder: &Path, target: SocketAddr) -> Option<Prometheus> {
+        let config = folder.join("prometheus.yml");
+        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: tare\n  honor_labels: true\n  static_configs:\n  - targets: ['{target}']\n")).unwrap();
+        // A port that was free a moment ago: Prometheus cannot be handed a socket.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let log = File::create(folder.join("log")).unwrap();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display())).arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+        command.arg(format!("--web.listen-address={address}")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().ok()?;
+        Some(Prometheus { child, address })
+    }
+
+    /// The one number of a query, once there is one.
+    fn query(&self, query: &str) -> Option<f64> {
+        let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        program::until(|| {
+            let answer = program::get(self.address, &format!("/api/v1/query?query={escaped}")).ok()?;
+            let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+            answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+        })
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn prometheus_scrapes_us_and_a_query_returns_the_recorded_number() {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hosts/v2-systemd");
+    let served = program::serve([Path::new("--replay"), &host]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let Some(prometheus) = Prometheus::start(folder.path(), served.address) else {
+        return println!("skipped: prometheus: not installed");
+    };
+    // 5.0 s of web and 1.5 s of db.
+    let seconds = prometheus.query("sum(tare_container_cpu_time_seconds_total)");
+    assert_eq!(seconds, Some(6.5), "{}", fs::read_to_string(folder.path().join("log")).unwrap_or_default());
+    // 608 MiB of 1 GiB.
+    assert_eq!(prometheus.query("tare_container_memory_working_set_bytes{container=\"shop-web-1\"} / tare_container_memory_limit_bytes"), Some(0.59375));
+    assert_eq!(prometheus.query("up{job=\"tare\"}"), Some(1.0));
+}
+
+#[test]
+fn promtool_has_nothing_to_say_of_any_host_of_ours() {
+    for case in crate::case::Case::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hosts")) {
+        let served = program::serve([Path::new("--replay"), &case.folder]).unwrap();
+        match check_metrics(&served.metrics().unwrap()) {
+            None => return println!("skipped: promtool: not installed"),
+            Some(said) => assert_eq!(said, Ok(()), "{}", case.id),
+        }
+    }
+}

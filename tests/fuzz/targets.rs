@@ -1,0 +1,177 @@
+//! One target a parser: bytes in, and what must hold whatever they are. The fuzzer calls these, and the tests call them with every kept seed.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use collector::roots::{Address, Clock, Roots};
+use collector::sources::cgroup::{mounts, text, v1, v2};
+use collector::sources::docker::{self, DockerSource};
+use collector::sources::host::machine;
+use collector::sources::imds::{self, Imds};
+use collector::sources::net::{dev, processes};
+use collector::sources::{Source, psi};
+use collector::units::{Limit, Stamp};
+
+/// Panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
+/// Every parser of what comes from outside, by the name of its corpus.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("cgroup_v1", cgroup_v1),
+    ("cgroup_v2", cgroup_v2),
+    ("mountinfo", mountinfo),
+    ("owner", owner),
+    ("net_dev", net_dev),
+    ("psi", pressure),
+    ("proc", proc_files),
+    ("docker_list", docker_list),
+    ("docker_inspect", docker_inspect),
+    ("answers", answers),
+    ("imds", metadata),
+    ("settings", settings),
+    ("recorded", recorded),
+];
+
+/// No limit that a kernel writes as a huge number may look like a limit.
+fn no_sentinel(limit: Option<u64>) {
+    assert!(limit.is_none_or(|limit| limit < 1 << 62), "{limit:?} is a sentinel");
+}
+
+fn cgroup_v1(bytes: &[u8]) {
+    let _ = (v1::cpuacct_stat(bytes), v1::cpu_stat(bytes), v1::memory_stat(bytes), v1::oom_control(bytes), v1::cfs_quota(bytes));
+    no_sentinel(v1::bytes_limit(bytes).value().map(|bytes| bytes.0));
+    no_sentinel(v1::memory_stat(bytes).hierarchical_limit.value().map(|bytes| bytes.0));
+    let devices = v1::blkio(bytes).unwrap_or_default();
+    let distinct: std::collections::BTreeSet<_> = devices.iter().map(|row| row.device).collect();
+    assert_eq!(distinct.len(), devices.len(), "one row a device");
+}
+
+fn cgroup_v2(bytes: &[u8]) {
+    let _ = (v2::cpu_stat(bytes), v2::memory_stat(bytes), v2::memory_events(bytes), v2::io_weight(bytes), v2::events(bytes), text::cpu_list(bytes));
+    no_sentinel(v2::max(bytes).value());
+    no_sentinel(v2::bytes_max(bytes).value().map(|bytes| bytes.0));
+    if let Limit::Of(cores) = v2::cpu_max(bytes) {
+        assert!(cores.0.is_finite() && cores.0 >= 0.0, "{cores:?}");
+    }
+    let devices = v2::io_stat(bytes).unwrap_or_default();
+    let distinct: std::collections::BTreeSet<_> = devices.iter().map(|row| row.device).collect();
+    assert_eq!(distinct.len(), devices.len(), "one row a device");
+    assert_eq!(text::number(bytes), std::str::from_utf8(bytes).ok().map(str::trim_ascii).filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 20).and_then(|text| text.parse().ok()));
+}
+
+fn mountinfo(bytes: &[u8]) {
+    if let Some(mounts) = mounts::find(&String::from_utf8_lossy(bytes), "/sys".as_ref()) {
+        assert!(mounts.walked().len() <= 2);
+        assert!(mounts.walked().iter().all(|path| path.is_relative()), "a mount lies below the root");
+    }
+}
+
+fn owner(bytes: &[u8]) {
+    use collector::identity::{Owner, owner};
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(Owner::Container(id, _)) = owner(&text) {
+        assert!(text.contains(id.as_str()), "an id stands in its path");
+        assert!(id.as_str().len() >= 34);
+    }
+    let _ = processes::segments(&text).count();
+}
+
+fn net_dev(bytes: &[u8]) {
+    let read = dev::parse(bytes, &[]);
+    assert!(read.net.len() <= dev::MOST_INTERFACES);
+    assert!(read.net.iter().all(|interface| &*interface.name != "lo" && !interface.name.is_empty()));
+    assert_eq!(dev::parse(bytes, &read.net), read, "the same file says the same, whatever was known");
+}
+
+fn pressure(bytes: &[u8]) {
+    let (one, other) = (psi::parse(bytes), v2::pressure(bytes));
+    // What both take they read alike.
+    if let (Some(one), Some(other)) = (one, other) {
+        assert_eq!(one.some, other.some);
+    }
+}
+
+fn proc_files(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = (machine::stat(&text), machine::cpu_list(&text), machine::resident(&text));
+    let (total, memory) = machine::meminfo(&text);
+    if let (Some(used), Some(set)) = (memory.used, memory.working_set) {
+        assert!(set <= used && total.is_some_and(|total| used <= total));
+    }
+    assert!(machine::loadavg(&text).is_none_or(|load| load.iter().all(|load| load.is_finite())));
+}
+
+const ID: &str = "3d1d9521b26e77f4fa2b9401be3fd84f09dac9c9554d1f28e0ddf61c6f3075e5";
+
+fn docker_list(bytes: &[u8]) {
+    ask_docker(&serde_json::json!({"GET /containers/json?all=true": {"body": String::from_utf8_lossy(bytes)}}).to_string());
+}
+
+fn docker_inspect(bytes: &[u8]) {
+    let list = serde_json::json!([{"Id": ID, "Names": ["/web"], "State": "running", "Image": "web:1"}]);
+    let inspect = format!("GET /containers/{ID}/json");
+    ask_docker(&serde_json::json!({"GET /containers/json?all=true": {"body": list}, inspect: {"body": String::from_utf8_lossy(bytes)}}).to_string());
+}
+
+fn answers(bytes: &[u8]) {
+    ask_docker(&String::from_utf8_lossy(bytes));
+}
+
+/// One read of a daemon whose answers are these.
+fn ask_docker(answers: &str) {
+    let settings = docker::Settings { max_containers: 50, relist: Duration::from_secs(60), linger: Duration::from_secs(300) };
+    let mut source = DockerSource::new(Address::Answers(file(answers)), Clock::Fixed(Stamp::default()), settings);
+    let reading = wait(source.read(Instant::now() + Duration::from_secs(10)));
+    assert!(reading.told.is_some() || !reading.gaps.is_empty(), "it says something, or why not");
+}
+
+fn metadata(bytes: &[u8]) {
+    let body = String::from_utf8_lossy(bytes);
+    let answers = serde_json::json!({"PUT /latest/api/token": {"body": "token"}, "GET /latest/dynamic/instance-identity/document": {"body": body}, "GET /latest/meta-data/instance-life-cycle": {"body": body}});
+    let settings = imds::Settings { deadline: Duration::from_secs(1), refresh: Duration::from_secs(60) };
+    let mut source = Imds::new(Address::Answers(file(&answers.to_string())), Clock::Fixed(Stamp::default()), settings);
+    wait(source.read(Instant::now() + Duration::from_secs(10)));
+}
+
+fn settings(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).replace('\0', "");
+    let loaded = tare::config::load(None, [("TARE_CONFIG_CONTENT".into(), text.into())], &[]);
+    if let Err(wrong) = loaded {
+        assert!(!wrong.0.is_empty() && wrong.0.iter().all(|line| !line.is_empty()), "what is refused is told why");
+    }
+}
+
+/// The JSON files beside a recorded host.
+fn recorded(bytes: &[u8]) {
+    let folder = folder();
+    for name in ["clock.json", "host.json", "faults.json", "identity.json"] {
+        fs::write(folder.join(name), bytes).expect("the folder is ours");
+    }
+    let _ = Roots::replay(&folder);
+}
+
+/// A file of answers in our own folder.
+fn file(text: &str) -> PathBuf {
+    let path = folder().join("answers.json");
+    fs::write(&path, text).expect("the folder is ours");
+    path
+}
+
+/// A folder for this thread, in memory where there is such a place.
+fn folder() -> PathBuf {
+    let base = PathBuf::from("/dev/shm");
+    let base = if base.is_dir() { base } else { std::env::temp_dir() };
+    let folder = base.join(format!("tare-fuzz-{}-{:?}", std::process::id(), std::thread::current().id()));
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    folder
+}
+
+thread_local! {
+    static RUNTIME: RefCell<tokio::runtime::Runtime> = RefCell::new(tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts"));
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.with_borrow(|runtime| runtime.block_on(future))
+}

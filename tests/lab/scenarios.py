@@ -329,12 +329,11 @@ def docker_stats(lab, check):
 
 
 def printed(check, what, text, seen):
-    """One of Tare's two readings around it must be what `text` rounds: `49.12MiB`, `1.1kB`."""
+    """What `text` rounds (`49.12MiB`, `1.1kB`) lies between Tare's two readings around it."""
     amount, decimals, unit = re.fullmatch(r"(\d+(?:\.(\d+))?)(\w+)", text).groups()
     scale = {"B": 1, "kB": 1000, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
     value, last_digit = float(amount) * scale, scale * 10.0 ** -len(decimals or "")
-    nearest = min(seen, key=lambda number: abs(number - value))
-    check.between(f"{what} ({text})", max(0, int(value - last_digit)), nearest, int(value + last_digit) + 1)
+    check.between(f"{what} ({text})", max(0, int(min(seen) - last_digit)), int(value), int(max(seen) + last_digit) + 1)
 
 
 def one_look(lab, check):

@@ -52,8 +52,22 @@ const GROUPS: [(&str, &[&str]); 7] = [
     (
         "memory",
         &[
-            "usage_bytes", "working_set_bytes", "anon_bytes", "file_bytes", "shmem_bytes", "slab_bytes", "kernel_bytes", "sock_bytes", "peak_bytes", "swap_bytes",
-            "ratio", "oom_kills", "oom_events", "high_events", "max_events", "major_faults",
+            "usage_bytes",
+            "working_set_bytes",
+            "anon_bytes",
+            "file_bytes",
+            "shmem_bytes",
+            "slab_bytes",
+            "kernel_bytes",
+            "sock_bytes",
+            "peak_bytes",
+            "swap_bytes",
+            "ratio",
+            "oom_kills",
+            "oom_events",
+            "high_events",
+            "max_events",
+            "major_faults",
         ],
     ),
     ("io", &["read_bytes", "write_bytes", "reads", "writes", "read_bytes_per_second", "write_bytes_per_second"]),
@@ -336,7 +350,8 @@ fn io(usage: &Usage, rates: &Rates, figure: &str, device: Option<&str>) -> Figur
 fn net(usage: &Usage, rates: &Rates, figure: &str, interface: Option<&str>) -> Figure {
     let meant = |row: &&Interface| interface.is_none_or(|name| *row.name == *name);
     let rows: Option<Vec<&Interface>> = usage.net.as_ref().map(|seen| seen.is.iter().filter(meant).collect());
-    let rows = rows.filter(|rows| interface.is_none() || !rows.is_empty());
+    // A name space without an interface has no series: there is nothing that could have been measured.
+    let rows = rows.filter(|rows| !rows.is_empty());
     let sum = |of: fn(&Interface) -> u64| rows.as_ref().map(|rows| rows.iter().map(|row| of(row)).sum::<u64>().into());
     let speed = |all: Option<f64>| if interface.is_none() { all.and_then(number) } else { None };
     Ok(match figure {
@@ -512,7 +527,8 @@ pub fn sum(report: &Report, name: &str) -> Figure {
 
 /// The rows of a workload that hold its name spaces: its containers' own, else its own.
 fn network(row: &WorkloadRow) -> Vec<Row<'_>> {
-    let own: Vec<Row<'_>> = row.containers.iter().filter(|container| container.seen.net == NetOwner::Own).map(|container| Row::Container(container, row)).collect();
+    let own: Vec<Row<'_>> =
+        row.containers.iter().filter(|container| container.seen.net == NetOwner::Own).map(|container| Row::Container(container, row)).collect();
     if own.is_empty() { vec![Row::Workload(row)] } else { own }
 }
 

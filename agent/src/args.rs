@@ -44,7 +44,7 @@ pub struct Args {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Look at this host again and again, and serve the page, /metrics and /report.json
+    /// Look at this host again and again, and serve /metrics and /report.json
     Run(Run),
     /// Show what runs here and what it uses
     #[command(after_help = "Examples:
@@ -93,7 +93,7 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 pub struct View {
     /// A table for people, one JSON document, or one line of JSON a look
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    #[arg(short, long, value_enum, default_value_t = Output::Table, value_name = "table|json|ndjson", hide_possible_values = true)]
     pub output: Output,
 
     /// Give every quiet unit of the host its row
@@ -129,11 +129,11 @@ pub struct Cost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Group)]
 pub struct Doctor {
     /// For people or for machines
-    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "table|json", hide_possible_values = true)]
     pub output: Form,
 
     /// The least finding that makes the exit code 1
-    #[arg(long, value_enum, default_value_t = FailOn::Error)]
+    #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "warning|error|never", hide_possible_values = true)]
     pub fail_on: FailOn,
 }
 
@@ -147,6 +147,13 @@ pub struct Record {
     /// How many looks, one interval apart
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub looks: u32,
+}
+
+impl Default for View {
+    /// As if no flag were given.
+    fn default() -> View {
+        View { output: Output::Table, all: false, span: Duration::from_secs(1), replay: None, url: None }
+    }
 }
 
 /// How a report is printed.
@@ -254,7 +261,7 @@ mod tests {
     #[test]
     fn a_view_is_a_table_of_one_second_unless_told() {
         let Command::Cost(cost) = read("tare cost").task() else { panic!() };
-        assert_eq!(cost.view, View { output: Output::Table, all: false, span: Duration::from_secs(1), replay: None, url: None });
+        assert_eq!(cost.view, View::default());
         let Command::Ps(view) = read("tare ps -o ndjson --for 250ms --replay d").task() else { panic!() };
         assert_eq!((view.output, view.span), (Output::Ndjson, Duration::from_millis(250)));
     }

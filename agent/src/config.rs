@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use layers::{Layers, Origin};
 
-use collector::sources::{cgroup, net};
+use collector::sources::{cgroup, imds, net};
 
 use crate::{cost, web};
 
@@ -76,7 +76,7 @@ pub struct Host {
     /// Region of the prices.
     pub region: Option<Arc<str>>,
     /// A folder whose disk is watched.
-    pub state: Option<PathBuf>,
+    pub state: PathBuf,
     /// The longest wait for a disk.
     pub disk_deadline: Duration,
 }
@@ -99,6 +99,8 @@ pub struct Imds {
     pub enabled: bool,
     /// `http://host[:port]`, no path.
     pub endpoint: String,
+    /// How patiently.
+    pub pace: imds::Settings,
 }
 
 /// Settings in force, where each came from, and what was odd about them.
@@ -221,17 +223,19 @@ impl Values {
         let hosts = self.list("web.hosts", host_name);
         let instance_type = self.read("host.instance_type", |text| optional(text, instance_type));
         let region = self.read("host.region", |text| optional(text, region));
-        let state = self.read("host.state", |text| optional(text, folder));
+        let state = self.read("host.state", path);
         let disk_deadline = self.span("host.disk_deadline", Duration::from_millis(100)..=second(60));
         let keep_open = self.count("cgroup.keep_open", 0..=1_000_000);
         let max_groups = self.count("cgroup.max_groups", 1..=1_000_000);
         let max_spaces = self.count("network.max_spaces", 1..=100_000);
         let scan = self.flag("network.scan");
-        let socket = self.read("docker.socket", |text| optional(text.strip_prefix("unix://").unwrap_or(text), folder));
+        let socket = self.read("docker.socket", |text| optional(text.strip_prefix("unix://").unwrap_or(text), path));
         let max_containers = self.count("docker.max_containers", 1..=100_000);
         let relist = self.span("docker.relist", second(5)..=second(3600));
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
+        let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
+        let refresh = self.span("imds.refresh", second(60)..=second(24 * 3600));
         let weights = self.read("cost.weights", |text| text.parse().map_err(|_| "allowed are two numbers from 0.000001 to 1000: \"9:1\"".into()));
         Some(Settings {
             listen: listen?,
@@ -244,7 +248,7 @@ impl Values {
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },
             docker: Docker { socket: socket?, max_containers: max_containers?, relist: relist? },
-            imds: Imds { enabled: enabled?, endpoint: endpoint? },
+            imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
             cost: cost::Settings { weights: weights? },
         })
     }
@@ -338,9 +342,9 @@ fn region(text: &str) -> Result<Arc<str>, String> {
     if parts.len() >= 3 && text.len() <= 30 && words && numbered { Ok(text.into()) } else { Err("allowed is an AWS region: \"eu-central-1\"".into()) }
 }
 
-fn folder(text: &str) -> Result<PathBuf, String> {
+fn path(text: &str) -> Result<PathBuf, String> {
     let path = Path::new(text);
-    if path.is_absolute() && !text.contains('\0') { Ok(path.into()) } else { Err("allowed is a path that begins with /, or nothing".into()) }
+    if path.is_absolute() && !text.contains('\0') { Ok(path.into()) } else { Err("allowed is a path that begins with /".into()) }
 }
 
 /// A name for the Host header, in lower case and without a port.

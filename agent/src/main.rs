@@ -1,2 +1,149 @@
-//! t
-fn main() {}
+//! `tare`: reads arguments and settings, starts what was asked for, and ends with an exit code that scripts can trust.
+
+use std::env;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+
+use collector::roots::Roots;
+use tare::args::{Args, Command, Form, View};
+use tare::commands::doctor::{self, Facts};
+use tare::commands::looks::looks;
+use tare::commands::table::Look;
+use tare::commands::{self, view};
+use tare::config::{self, LogFormat, Settings, Wrong};
+use tare::metrics;
+use tare::report::{Report, WorkloadRow};
+use tare::verdict;
+
+/// `EX_CONFIG` of sysexits.h: supervisors do not restart what cannot get better by itself.
+const WRONG_SETTINGS: u8 = 78;
+
+/// Doctor asks what can be seen, not how much it is: its two looks need no time between them.
+const DOCTOR_LOOKS: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let args = match Args::read(env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help that nobody reads is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(&args) {
+        Ok(code) => code,
+        // `tare ps | head` closed the pipe: it has what it wanted.
+        Err(error) if closed(&error) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Wrong>() {
+            Some(wrong) => {
+                wrong.0.iter().for_each(|line| complain(line));
+                ExitCode::from(WRONG_SETTINGS)
+            }
+            None => {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let task = args.task();
+    let loaded = config::load(args.config.as_deref(), env::vars_os(), &args.flags())?;
+    let settings = &loaded.settings;
+    // A table's reader wants the table; only the agent tells how it goes.
+    let quiet = !matches!(task, Command::Run(_)) && args.verbose == 0;
+    log(settings, quiet);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let look = Look::of_stdout(env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
+    let mut out = BufWriter::new(io::stdout().lock());
+    match task {
+        Command::Run(wanted) => {
+            drop(out);
+            block_on(2, commands::run::run(settings, wanted.replay.as_deref()))??;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Ps(wanted) => {
+            let table = |report: &Report| commands::ps::table(report, Timestamp::now(), look, wanted.all);
+            view::write(&mut out, &block_on(1, looks(settings, &wanted))??, wanted.output, table)?;
+        }
+        Command::Cost(cost) => {
+            let reports = block_on(1, looks(settings, &cost.view))??;
+            match &cost.explain {
+                Some(name) => out.write_all(commands::cost::explain(reports.last().context("there is no look")?, name)?.as_bytes())?,
+                None => {
+                    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+                    let table = |report: &Report| {
+                        let says = |row: &WorkloadRow| Some(verdict::verdict(row, &report.host, Some(today)));
+                        commands::cost::table(report, Timestamp::now(), look, cost.view.all, &says)
+                    };
+                    view::write(&mut out, &reports, cost.view.output, table)?;
+                }
+            }
+        }
+        Command::Doctor(wanted) => {
+            let reports = block_on(1, looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
+            let report = reports.last().context("nothing could be looked at")?;
+            let findings = doctor::findings(report, settings, &Facts::ask(settings, &Roots::live()));
+            match wanted.output {
+                Form::Table => out.write_all(doctor::table(&findings, wanted.fail_on, look).as_bytes())?,
+                Form::Json => writeln!(out, "{:#}", doctor::json(&findings))?,
+            }
+            out.flush()?;
+            return Ok(if doctor::failed(&findings, wanted.fail_on) { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+        Command::Config => out.write_all(commands::config::print(&loaded.layers).as_bytes())?,
+        Command::Metrics => out.write_all(metrics::manual::manual().as_bytes())?,
+        Command::Record(wanted) => out.write_all(block_on(1, commands::record::record(settings, &wanted))??.as_bytes())?,
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs to the end on `workers` threads. Errors: the machine gives no threads.
+fn block_on<F: Future>(workers: usize, task: F) -> anyhow::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().context("cannot start the runtime")?;
+    let done = runtime.block_on(task);
+    // A look that hangs in a dead file system must not keep the program.
+    runtime.shutdown_background();
+    Ok(done)
+}
+
+/// The log goes to standard error: ours from the level in the settings on, other crates' warnings.
+fn log(settings: &Settings, quiet: bool) {
+    let level = LevelFilter::from_level(settings.log.level);
+    let ours = if quiet { level.min(LevelFilter::WARN) } else { level };
+    let filter = Targets::new().with_default(ours.min(LevelFilter::WARN)).with_targets([("tare", ours), ("collector", ours)]);
+    let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colour);
+    let registry = tracing_subscriber::registry().with(filter);
+    match settings.log.format {
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json()).init(),
+    }
+}
+
+fn complain(line: &str) {
+    // Where standard error is closed, too, there is nobody to tell.
+    let _ = writeln!(io::stderr(), "tare: {line}");
+}
+
+/// Somebody downstream has read enough.
+fn closed(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause
+            .downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+            .or_else(|| cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind));
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
+}

@@ -16,7 +16,7 @@ use collector::sources::cgroup::Cgroups;
 use collector::sources::docker::{self, DockerSource};
 use collector::sources::given::Given;
 use collector::sources::host::{self, HostFiles};
-use collector::sources::imds::{self, Imds};
+use collector::sources::imds::Imds;
 use collector::sources::net::NetSpaces;
 use collector::sources::{Look, Source};
 
@@ -31,9 +31,6 @@ use crate::web::{self, Published, Site};
 const SHARE: f64 = 0.8;
 /// The time one look gets where no tick presses: a command, a replay.
 const ONCE: Duration = Duration::from_secs(10);
-
-/// An instance's facts change only when it is stopped; on an instance an answer takes milliseconds.
-const INSTANCE: imds::Settings = imds::Settings { deadline: Duration::from_secs(1), refresh: Duration::from_secs(3600) };
 
 /// Looks and reports, one after the other.
 pub struct Engine {
@@ -103,7 +100,7 @@ fn sources(roots: &Roots, settings: &Settings) -> (Vec<Box<dyn Look>>, Vec<Box<d
         Box::new(HostFiles::new(roots.clone(), disks)),
     ];
     let mut sources: Vec<Box<dyn Source>> =
-        vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, INSTANCE))];
+        vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.pace))];
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }

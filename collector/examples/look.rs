@@ -41,7 +41,7 @@ fn main() {
     let mean = spent.iter().sum::<Duration>() / looks.max(1);
     let each = |span: Duration| micros(span) / containers.max(1) as f64;
     println!(
-        "{looks} looks every {between:?}, {keep_open} kept open: mean {:.2} us a container (min {:.2}, median {:.2}, max {:.2}), {:.2} us a row",
+        "{looks} looks every {between:?}, {keep_open} kept open, {containers} containers at the end: mean {:.2} us a container (min {:.2}, median {:.2}, max {:.2}), {:.2} us a row",
         each(mean),
         each(spent[0]),
         each(spent[spent.len() / 2]),

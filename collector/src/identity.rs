@@ -147,7 +147,7 @@ pub enum Segment {
 pub struct Above {
     /// The innermost task or pod.
     pub within: Within,
-    /// Whether the segment above is `ecs`, or the cluster's folder in it that agents before 1.16 made.
+    /// Whether the segment above is `ecs`, or the cluster's folder in it that old agents made.
     ecs: Ecs,
     /// Whether any segment above is the kubelet's root.
     kubepods: bool,

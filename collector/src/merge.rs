@@ -134,6 +134,8 @@ struct SeenContainer<'a> {
     about: Arc<ContainerAbout>,
     /// The task or pod it lies in.
     within: Option<Key>,
+    /// The tree was read.
+    tree: bool,
 }
 
 impl SeenContainer<'_> {
@@ -141,8 +143,11 @@ impl SeenContainer<'_> {
         self.within.clone().unwrap_or_else(|| Key::Loose(self.id.clone()))
     }
 
+    /// As Docker says, but for one that Docker still calls running while the cgroup it was seen in is gone: the tree knows first, and Docker may be away.
     fn state(&self) -> State {
-        self.docker.map_or(State::Running, |docker| docker.state)
+        let said = self.docker.map_or(State::Running, |docker| docker.state);
+        let left = self.group.is_none() && self.tree && self.before.is_some_and(|before| before.cgroup.is_some() || before.state == State::Ended);
+        if left && matches!(said, State::Running | State::Paused) { State::Ended } else { said }
     }
 
     fn lives(&self) -> bool {
@@ -182,7 +187,15 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             // Its cgroup is gone; it still belongs where it was seen to run.
             None => earlier.map(|(workload, _)| &workload.about.key).filter(|key| matches!(key, Key::Task(_) | Key::Pod(_))).cloned(),
         };
-        seen.push(SeenContainer { id, group: group.map(|(_, group, _)| group), docker, before, about: identity(id, docker, before), within });
+        seen.push(SeenContainer {
+            id,
+            group: group.map(|(_, group, _)| group),
+            docker,
+            before,
+            about: identity(id, docker, before),
+            within,
+            tree: said.tree.is_some(),
+        });
     }
 }
 

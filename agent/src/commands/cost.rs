@@ -1,12 +1,15 @@
 //! `tare cost`: what each workload costs here and what it would cost on Fargate, as one table that adds up on the screen.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use collector::identity::Key;
 use collector::snapshot::{Market, State};
 use collector::units::Bytes;
 
-use crate::cost::{Cost, Elsewhere, NodeCost, Origin, Otherwise, Price, PriceBasis, UsdPerHour, What};
+use crate::cost::{Cost, Elsewhere, Origin, Otherwise, Price, PriceBasis, UsdPerHour, What};
+use crate::explain;
 use crate::report::{Report, WorkloadRow};
 
 use super::figures;
@@ -15,7 +18,7 @@ use super::rows::{Chosen, choose, kind, used};
 use super::table::{Cell, Column, Look, Tone, WHOLE, clean, columns, draw, say};
 
 /// One sentence on one workload: where it would be cheaper, with its catch. `None`: nothing to say.
-pub type Verdict = fn(&WorkloadRow, &NodeCost) -> Option<String>;
+pub type Verdict<'a> = &'a dyn Fn(&WorkloadRow) -> Option<String>;
 
 const SAYS: &str = "SAYS";
 const NAME: Column = Column { head: "WORKLOAD", least: Some(12), leaves: 0 };
@@ -34,7 +37,7 @@ const UNPRICED: [Column; 5] = [NAME, ASKED, USED, FARGATE, VERDICT];
 const MONTH_HOURS: f64 = 730.0;
 
 /// The table of one report. `all` gives every unit of the host a row of its own.
-pub fn table(report: &Report, now: Timestamp, look: Look, all: bool, verdict: Verdict) -> String {
+pub fn table(report: &Report, now: Timestamp, look: Look, all: bool, verdict: Verdict<'_>) -> String {
     let node = &report.host.cost;
     let items = items(report, all, verdict);
     let (cells, columns): (Vec<Vec<Cell>>, &[Column]) = match (&node.price, node.idle) {
@@ -58,6 +61,19 @@ pub fn table(report: &Report, now: Timestamp, look: Look, all: bool, verdict: Ve
     }
     foot(&mut out, report, &items, look, drawn.wide);
     out
+}
+
+/// How one workload's cost is reckoned, for each that goes by this name. Errors: nobody does.
+pub fn explain(report: &Report, name: &str) -> anyhow::Result<String> {
+    let by_name = |row: &&WorkloadRow| *row.seen.about.name == *name || row.containers.iter().any(|one| one.seen.about.label() == name);
+    let rows: Vec<&WorkloadRow> = report.workloads.iter().filter(by_name).collect();
+    if rows.is_empty() {
+        let names: BTreeSet<&str> = report.workloads.iter().map(|row| &*row.seen.about.name).collect();
+        let known = names.into_iter().take(20).collect::<Vec<_>>().join(", ");
+        anyhow::bail!("no workload is called {name:?}; there are: {known}");
+    }
+    let explained = rows.into_iter().map(|row| explain::explain(row, &report.host, &report.at).iter().map(|line| clean(line) + "\n").collect::<String>());
+    Ok(explained.collect::<Vec<_>>().join("\n"))
 }
 
 /// One row: a workload, or the quiet units of the host together.
@@ -85,7 +101,7 @@ impl Item<'_> {
     }
 }
 
-fn items<'a>(report: &'a Report, all: bool, verdict: Verdict) -> Vec<Item<'a>> {
+fn items<'a>(report: &'a Report, all: bool, verdict: Verdict<'_>) -> Vec<Item<'a>> {
     let Chosen { mut shown, mut rest } = choose(report, all);
     // What ended costs nothing now.
     let charged = |row: &&WorkloadRow| row.seen.state <= State::Restarting || row.cost.now.is_some();
@@ -93,7 +109,7 @@ fn items<'a>(report: &'a Report, all: bool, verdict: Verdict) -> Vec<Item<'a>> {
     rest.retain(charged);
     let dear = |row: &WorkloadRow| row.cost.now.or_else(|| fargate(&row.cost)?.rate);
     shown.sort_by(|a, b| kind(a).cmp(&kind(b)).then_with(|| dear(b).cmp(&dear(a))));
-    let mut items: Vec<Item<'_>> = shown.into_iter().map(|row| item(row, &report.host.cost, verdict)).collect();
+    let mut items: Vec<Item<'_>> = shown.into_iter().map(|row| item(row, verdict)).collect();
     if !rest.is_empty() {
         let before = items.iter().position(|item| item.row.is_some_and(|row| row.seen.about.key == Key::System)).unwrap_or(items.len());
         items.insert(before, together(&rest));
@@ -101,7 +117,7 @@ fn items<'a>(report: &'a Report, all: bool, verdict: Verdict) -> Vec<Item<'a>> {
     items
 }
 
-fn item<'a>(row: &'a WorkloadRow, node: &NodeCost, verdict: Verdict) -> Item<'a> {
+fn item<'a>(row: &'a WorkloadRow, verdict: Verdict<'_>) -> Item<'a> {
     let part = |what| row.cost.parts.iter().find(|part| part.what == what);
     let (cpu, memory) = (part(What::Cpu), part(What::Memory));
     let asked = &row.seen.asked;
@@ -119,7 +135,7 @@ fn item<'a>(row: &'a WorkloadRow, node: &NodeCost, verdict: Verdict) -> Item<'a>
         now: row.cost.now,
         total: row.cost.total,
         fargate: elsewhere(&row.cost),
-        says: verdict(row, node),
+        says: verdict(row),
         quiet: kind(row) > 0,
     }
 }
@@ -161,7 +177,7 @@ fn priced(items: &[Item<'_>], price: UsdPerHour, idle: UsdPerHour, report: &Repo
         .collect();
     let blank = || Cell::new("");
     let idle = now.last().copied().unwrap_or(0);
-    cells.push(vec![Cell::new("idle"), Cell::of(free(report, price)), blank(), Cell::new(figures::usd(idle)), blank(), blank(), blank()]);
+    cells.push(vec![Cell::new("idle"), Cell::of(free(report)), blank(), Cell::new(figures::usd(idle)), blank(), blank(), blank()]);
     let node = Cell::new(figures::rate(price));
     let says = Cell::new(if adds_up { "= the node" } else { "the node; not every workload could be charged" });
     cells.push(vec![Cell::new("total"), blank(), blank(), node.clone().tone(Tone::Head), node, blank(), says]);
@@ -169,13 +185,10 @@ fn priced(items: &[Item<'_>], price: UsdPerHour, idle: UsdPerHour, report: &Repo
 }
 
 /// What nobody asked for or used. The machine's memory is what its price was split by: the price less its cores, at the price of a GiB.
-fn free(report: &Report, price: UsdPerHour) -> Option<String> {
-    let parts = || report.workloads.iter().flat_map(|row| &row.cost.parts);
-    let each = |what| parts().find(|part| part.what == what).map(|part| part.price.usd.usd());
-    let taken = |what| parts().filter(|part| part.what == what).map(|part| part.amount).sum::<f64>();
-    let cores = f64::from(report.host.seen.cores?);
-    let gib = (price.usd() - cores * each(What::Cpu)?) / each(What::Memory)?;
-    figures::cores_and_gib(Some((cores - taken(What::Cpu)).max(0.0)), Some((gib - taken(What::Memory)).max(0.0)))
+fn free(report: &Report) -> Option<String> {
+    let taken = |what| report.workloads.iter().flat_map(|row| &row.cost.parts).filter(|part| part.what == what).map(|part| part.amount).sum::<f64>();
+    let size = report.host.cost.capacity?;
+    figures::cores_and_gib(Some((size.cores.0 - taken(What::Cpu)).max(0.0)), Some((size.memory.gib() - taken(What::Memory)).max(0.0)))
 }
 
 fn fargate(cost: &Cost) -> Option<&Otherwise> {
@@ -250,12 +263,13 @@ fn foot(out: &mut String, report: &Report, items: &[Item<'_>], look: Look, wide:
         (Some(words), Some(ask)) if look.width.is_none_or(|width| columns(&words) + columns(&ask) + 3 <= width.into()) => {
             say(out, look.ends(&words, &ask, wide))
         }
+        (None, Some(ask)) => paragraph(out, &format!("how it is reckoned: {ask}"), Tone::Plain, look),
         (words, ask) => words.into_iter().chain(ask).for_each(|line| paragraph(out, &line, Tone::Plain, look)),
     }
 }
 
 fn paragraph(out: &mut String, text: &str, tone: Tone, look: Look) {
-    look.paragraph(text).iter().for_each(|line| say(out, look.paint(line, tone)));
+    look.paragraph(text, 4).iter().for_each(|line| say(out, look.paint(line, tone)));
 }
 
 #[cfg(test)]

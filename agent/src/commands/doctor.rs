@@ -1,1 +1,271 @@
-//! x
+//! `tare doctor`: what Tare can and cannot see here, what that costs you, and the one thing to do. Pure: a report and a few facts in, findings out.
+
+mod codes;
+mod facts;
+
+use std::fmt::Write;
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use collector::identity::Key;
+use collector::snapshot::{CgroupVersion, Gap, Market, SourceName, State};
+
+use crate::args::FailOn;
+use crate::config::Settings;
+use crate::cost::{Price, PriceBasis};
+use crate::report::Report;
+
+use super::figures;
+use super::table::{Look, Tone, clean, columns, say};
+
+pub use codes::{CODES, Code};
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `TARE-001`; it keeps its meaning for good.
+    pub code: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What was tried, and what came of it.
+    pub what: String,
+    /// What it costs the user.
+    pub costs: Option<String>,
+    /// The one thing to do.
+    pub fix: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Well, or as it was set.
+    Ok,
+    /// Something is not seen.
+    Warning,
+    /// Much is not seen, or Tare cannot run.
+    Error,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        }
+    }
+}
+
+/// What no report says; the caller asks the machine. `None`: it could not be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Today, to judge the age of prices.
+    pub today: Option<Date>,
+    /// What became of opening the port.
+    pub port: Option<Port>,
+    /// The hard limit on open files.
+    pub open_files: Option<u64>,
+    /// Tare is root.
+    pub root: Option<bool>,
+    /// Where the cgroup tree is read.
+    pub tree: Option<String>,
+}
+
+/// What became of opening the port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// It is free.
+    Free,
+    /// A Tare answers there.
+    Tare,
+    /// Something else has it, or the kernel refuses; its words.
+    Taken(String),
+}
+
+/// Everything found, in the order of the codes.
+pub fn findings(report: &Report, settings: &Settings, facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    tree(&mut found, report, facts);
+    docker(&mut found, report, settings);
+    instance(&mut found, report, settings);
+    price(&mut found, report, facts);
+    found.extend(report.gaps.iter().map(|gap| of_gap(gap, report)));
+    own(&mut found, settings, facts);
+    found.sort_by(|a, b| a.code.cmp(b.code).then_with(|| a.what.cmp(&b.what)));
+    found
+}
+
+/// Whether a finding is as bad as `from` says.
+pub fn failed(findings: &[Finding], from: FailOn) -> bool {
+    let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+    match from {
+        FailOn::Warning => worst >= Level::Warning,
+        FailOn::Error => worst >= Level::Error,
+        FailOn::Never => false,
+    }
+}
+
+/// Findings for people, and what the exit code will be.
+pub fn table(findings: &[Finding], from: FailOn, look: Look) -> String {
+    const MARGIN: usize = 9;
+    let mut out = String::new();
+    let mut wide = 0;
+    for finding in findings {
+        let level = finding.level.word();
+        let tone = match finding.level {
+            Level::Ok => Tone::Plain,
+            Level::Warning => Tone::Notice,
+            Level::Error => Tone::Alarm,
+        };
+        let lines = look.paragraph(&format!("{level:MARGIN$}{}  {}", finding.code, finding.what), MARGIN);
+        for (at, line) in lines.iter().enumerate() {
+            wide = wide.max(columns(line));
+            match line.strip_prefix(level).filter(|_| at == 0) {
+                Some(rest) => say(&mut out, format!("{}{rest}", look.paint(level, tone))),
+                None => say(&mut out, line),
+            }
+        }
+        let fix = finding.fix.as_ref().map(|fix| format!("fix: {fix}"));
+        for words in finding.costs.iter().chain(&fix) {
+            for line in look.paragraph(&format!("{:MARGIN$}{words}", ""), MARGIN) {
+                wide = wide.max(columns(&line));
+                say(&mut out, line);
+            }
+        }
+    }
+    let [ok, warnings, errors] = counts(findings);
+    let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let sums = format!("{ok} ok, {}, {}", many(warnings, "warning"), many(errors, "error"));
+    let exit = format!("exit {} (see --fail-on)", u8::from(failed(findings, from)));
+    say(&mut out, look.ends(&sums, &exit, wide));
+    out
+}
+
+/// Findings for machines: `{"schema": "tare.doctor/1", "ok": 3, "warning": 1, "error": 0, "findings": [{code, level, what, costs, fix}]}`.
+pub fn json(findings: &[Finding]) -> serde_json::Value {
+    let [ok, warning, error] = counts(findings);
+    serde_json::json!({ "schema": "tare.doctor/1", "ok": ok, "warning": warning, "error": error, "findings": findings })
+}
+
+fn counts(findings: &[Finding]) -> [usize; 3] {
+    [Level::Ok, Level::Warning, Level::Error].map(|level| findings.iter().filter(|finding| finding.level == level).count())
+}
+
+fn containers(report: &Report) -> usize {
+    report.workloads.iter().flat_map(|row| &row.containers).filter(|container| container.seen.state <= State::Restarting).count()
+}
+
+fn tree(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
+    let Some(version) = report.host.seen.cgroups else { return };
+    let version = match version {
+        CgroupVersion::V1 => "cgroup v1",
+        CgroupVersion::V2 => "cgroup v2",
+        CgroupVersion::Hybrid => "cgroup v1 (beside an empty v2 tree)",
+    };
+    let at = facts.tree.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+    let units = report.workloads.iter().filter(|row| matches!(row.seen.about.key, Key::Unit(_))).count();
+    found.push(codes::TREE.found(format!("{version}{at}, {} containers, {units} units", containers(report))));
+}
+
+fn docker(found: &mut Vec<Finding>, report: &Report, settings: &Settings) {
+    match (&report.host.seen.docker, &settings.docker.socket) {
+        (Some(docker), Some(socket)) => found.push(codes::DOCKER.found(format!("Docker {} on {}", docker.version, socket.display()))),
+        (Some(docker), None) => found.push(codes::DOCKER.found(format!("Docker {}", docker.version))),
+        (None, None) => found.push(codes::DOCKER_OFF.found("Docker is not asked: docker.socket is empty".into())),
+        (None, Some(_)) => {}
+    }
+}
+
+fn instance(found: &mut Vec<Finding>, report: &Report, settings: &Settings) {
+    let instance = &report.host.seen.instance;
+    if let Some(kind) = &instance.kind {
+        let words: Vec<&str> =
+            [Some(kind), instance.id.as_ref(), instance.zone.as_ref().or(instance.region.as_ref())].into_iter().flatten().map(|word| &**word).collect();
+        found.push(codes::INSTANCE.found(format!("instance {}", words.join(", "))));
+    } else if !settings.imds.enabled {
+        found.push(codes::IMDS_OFF.found("the metadata service is not asked: imds.enabled is false".into()));
+    }
+}
+
+fn price(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
+    let cost = &report.host.cost;
+    match &cost.price {
+        Some(price) => {
+            let how = if price.basis == PriceBasis::Derived { "worked out from other prices" } else { "list price" };
+            found.push(codes::PRICE.found(format!("{} in {}: {} $/h, {how} of {}", price.sku, price.region, figures::price(price.usd), price.since)));
+            found.extend(age(price, facts.today));
+            if report.host.seen.instance.market == Some(Market::Spot) {
+                found.push(codes::SPOT.found("this is a Spot instance; what it costs is not known, the on-demand price is shown".into()));
+            }
+        }
+        // That the metadata service does not answer is said once, there.
+        None if report.host.seen.instance.kind.is_none() && report.gaps.iter().any(|gap| gap.from == SourceName::Imds) => {}
+        None => {
+            let why = cost.why_no_price.as_deref().unwrap_or("it is not known what machine this is");
+            found.push(codes::NO_PRICE.found(format!("price of this machine unknown: {why}")));
+        }
+    }
+    if let Some(region) = cost.region.as_ref().filter(|region| region.assumed) {
+        found.push(codes::REGION.found(format!("nobody said which region this is: prices of {} are used, marked ~", region.name)));
+    }
+}
+
+fn age(price: &Price, today: Option<Date>) -> Option<Finding> {
+    const OLD_DAYS: i32 = 180;
+    let days = today?.since(price.since).ok()?.get_days();
+    (days > OLD_DAYS).then(|| codes::OLD_PRICE.found(format!("the price of {} is {days} days old", price.sku)))
+}
+
+/// A gap's reason is `what happened; fix: what to do` where the source knows better than the code's own words.
+fn of_gap(gap: &Gap, report: &Report) -> Finding {
+    let code = codes::of_gap(gap);
+    let (why, fix) = gap.why.split_once("; fix: ").map_or((&*gap.why, None), |(why, fix)| (why, Some(fix)));
+    let what = if gap.from == SourceName::Docker || gap.from == SourceName::Imds { why.to_owned() } else { format!("{}: {why}", gap.what) };
+    let mut finding = code.found(what);
+    if let Some(fix) = fix {
+        finding.fix = Some(fix.into());
+    }
+    // No Docker where no container runs, and no metadata service where the price is known, is how it should be.
+    let well = match code.code {
+        code if code == codes::NO_SOCKET.code => containers(report) == 0,
+        code if code == codes::NO_IMDS.code => report.host.cost.price.is_some(),
+        _ => false,
+    };
+    if well { Finding { level: Level::Ok, costs: None, fix: None, ..finding } } else { finding }
+}
+
+fn own(found: &mut Vec<Finding>, settings: &Settings, facts: &Facts) {
+    let listen = settings.listen;
+    match &facts.port {
+        Some(Port::Free) => found.push(codes::PORT.found(format!("{listen} is free to serve on"))),
+        Some(Port::Tare) => found.push(codes::PORT.found(format!("a Tare answers on {listen}"))),
+        Some(Port::Taken(why)) => found.push(codes::PORT_TAKEN.found(format!("{listen} cannot be served on: {why}"))),
+        None => {}
+    }
+    if !listen.ip().is_loopback() && settings.web.expose {
+        found.push(codes::EXPOSED.found(format!("/report.json is open to whoever reaches {listen}")));
+    }
+    // Sockets, the log and the counters' own files come on top of the kept ones.
+    const OTHERS: u64 = 256;
+    let wanted = settings.cgroup.keep_open as u64 + settings.network.max_spaces as u64 + OTHERS;
+    if let Some(limit) = facts.open_files.filter(|limit| *limit < wanted) {
+        found.push(codes::OPEN_FILES.found(format!("at most {limit} files may be open; the settings may keep {wanted}")));
+    }
+    if facts.root == Some(true) {
+        found.push(codes::ROOT.found("runs as root; it needs no more than to read /proc, /sys and Docker's socket".into()));
+    }
+}
+
+/// The table of codes as text, for the manual: code, level, meaning.
+pub fn manual() -> String {
+    let mut out = String::new();
+    for code in CODES {
+        writeln!(out, "{}  {:8}{}", code.code, code.level.word(), clean(code.about)).expect("a String takes everything");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

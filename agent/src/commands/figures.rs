@@ -14,7 +14,7 @@ pub(super) fn cores(cores: Cores) -> String {
 /// `0.3 %`, `42 %`, `160 %`.
 pub(super) fn percent(ratio: Ratio) -> String {
     let percent = ratio.0 * 100.0;
-    if percent >= 0.05 && percent < 0.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+    if (0.05..0.95).contains(&percent) { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
 /// `1.0 GiB`, `0.05 GiB`, always GiB: what is compared stands in one unit.

@@ -4,11 +4,15 @@ pub mod config;
 pub mod cost;
 pub mod doctor;
 mod figures;
+pub mod greeting;
 mod heading;
-pub mod metrics;
+pub mod looks;
 pub mod ps;
+pub mod record;
 mod rows;
+pub mod run;
 pub mod table;
+pub mod view;
 
 #[cfg(test)]
 mod sample;

@@ -199,7 +199,7 @@ fn wrong(out: &mut String, shown: &[&WorkloadRow], look: Look) {
         }
     }
     for word in words.iter().take(MOST) {
-        look.paragraph(word).iter().for_each(|line| say(out, look.paint(line, Tone::Notice)));
+        look.paragraph(word, 4).iter().for_each(|line| say(out, look.paint(line, Tone::Notice)));
     }
     if words.len() > MOST {
         say(out, look.paint(&format!("and {} more: tare ps -o json", words.len() - MOST), Tone::Notice));
@@ -210,7 +210,7 @@ fn wrong(out: &mut String, shown: &[&WorkloadRow], look: Look) {
 fn unseen(out: &mut String, report: &Report, look: Look, wide: usize) {
     let what = match report.gaps.as_slice() {
         [] => return,
-        [gap] => format!("{} ({})", gap.what, gap.why),
+        [gap] => format!("{} ({})", gap.what, gap.why.split("; fix: ").next().unwrap_or_default()),
         gaps => {
             let mut words: Vec<&str> = gaps.iter().map(|gap| &*gap.what).collect();
             words.dedup();

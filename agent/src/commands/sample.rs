@@ -81,6 +81,7 @@ pub(super) fn report() -> Report {
             },
             rates: Rates::default(),
             cost: NodeCost {
+                capacity: Some(crate::cost::Size { cores: Cores(2.0), memory: Bytes(8 << 30) }),
                 price: Some(price("m7i.large", NODE, Per::InstanceHour)),
                 region: Some(Region { name: "us-east-1".into(), assumed: false }),
                 idle: Some(UsdPerHour(idle)),

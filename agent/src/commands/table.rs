@@ -45,13 +45,14 @@ impl Look {
         }
     }
 
-    /// Plain text in as many lines as it takes, all but the first set in; what came from outside is made harmless.
-    pub fn paragraph(self, text: &str) -> Vec<String> {
+    /// Plain text in as many lines as it takes, all but the first set in by `hang`; what came from outside is made harmless.
+    pub fn paragraph(self, text: &str, hang: usize) -> Vec<String> {
         let width = usize::from(self.width.unwrap_or(u16::MAX));
         // A number stays with its sign.
         let text = clean(text).replace(" %", "\u{a0}%");
         let words = text.trim_start_matches(' ');
         let indent = &text[..text.len() - words.len()];
+        let hang = " ".repeat(hang);
         let mut lines: Vec<String> = Vec::new();
         for word in words.split(' ').map(|word| word.replace('\u{a0}', " ")) {
             match lines.last_mut() {
@@ -59,7 +60,7 @@ impl Look {
                     line.push(' ');
                     line.push_str(&word);
                 }
-                Some(_) => lines.push(cut(&format!("{indent}    {word}"), width)),
+                Some(_) => lines.push(cut(&format!("{hang}{word}"), width)),
                 None => lines.push(cut(&format!("{indent}{word}"), width)),
             }
         }
@@ -254,7 +255,8 @@ fn cut(text: &str, width: usize) -> String {
         return text.into();
     }
     let mut cut = String::new();
-    for c in text.chars() {
+    // Marks take no column: a letter may carry a few, not a thousand.
+    for c in text.chars().take(8 * width) {
         cut.push(c);
         // A letter and the marks upon it are measured together.
         if columns(&cut) + 1 > width {
@@ -301,9 +303,9 @@ mod tests {
     #[test]
     fn a_paragraph_keeps_its_words() {
         let look = Look { width: Some(20), colour: false };
-        assert_eq!(look.paragraph("one two three four five six"), ["one two three four", "    five six"]);
-        assert_eq!(look.paragraph("  a-word-that-is-longer-than-the-line"), ["  a-word-that-is-lo…"]);
-        assert_eq!(Look::PLAIN.paragraph("one two"), ["one two"]);
+        assert_eq!(look.paragraph("one two three four five six", 4), ["one two three four", "    five six"]);
+        assert_eq!(look.paragraph("  a-word-that-is-longer-than-the-line", 0), ["  a-word-that-is-lo…"]);
+        assert_eq!(Look::PLAIN.paragraph("one two", 4), ["one two"]);
     }
 
     #[test]

@@ -292,6 +292,7 @@ impl Column {
         Column { about, name, head, split, samples: Vec::new() }
     }
 
+    #[inline]
     fn put(&mut self, place: Place, row: usize, word: u32, value: Option<Value>) {
         let Some(value) = value.filter(|value| value.is_finite()) else { return };
         match place {

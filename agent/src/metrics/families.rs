@@ -14,7 +14,7 @@ use collector::units::{Bytes, Cores, Ratio};
 use super::schema::Kind::{Counter, Gauge, Histogram, Level};
 use super::schema::Points::{Each, Live, One};
 use super::schema::Tier::{Detail, Essential, Standard};
-use super::schema::{About, Family, Info, Kind, Label, Metric, Points, Table, Tier, Unit, Value};
+use super::schema::{About, Family, Info, Kind, Label, Metric, Points, Table, Tier, Unit, Value, Word};
 use crate::cost::{Origin, Otherwise, PriceBasis, UsdPerHour, What};
 use crate::report::{ContainerRow, HostRow, SourceRow, WorkloadRow};
 
@@ -36,7 +36,7 @@ const ON_WORKLOAD: &[Label] = &[CLUSTER, HOST_NAME, WORKLOAD_NAME, TASK, POD, CO
 macro_rules! usage {
     ($level:literal) => {
         &[
-            metric(concat!($level, ".cpu.time"), Unit::Seconds, Counter, Essential, "CPU time used.", One(|u| time(u.cpu.map(|cpu| cpu.is.time)))),
+            metric(concat!($level, ".cpu.time"), Unit::Seconds, Counter, Essential, "CPU time used.", One(|u| time(u.cpu.as_ref().map(|cpu| cpu.is.time)))),
             metric(
                 concat!($level, ".cpu.user.time"),
                 Unit::Seconds,
@@ -667,15 +667,12 @@ const PIDS_OF_LIMIT: &str = "Processes and threads over their limit.";
 
 /// Only the state that holds is printed: an eighth of the series, and `== 1` reads the same.
 macro_rules! states {
+    () => { states!("running" Running, "paused" Paused, "restarting" Restarting, "created" Created, "removing" Removing, "exited" Exited, "dead" Dead, "ended" Ended) };
     ($($word:literal $state:ident),*) => { &[$(($word, |row| is(row.seen.state == State::$state))),*] };
 }
 
-type States<R> = &'static [(&'static str, fn(&R) -> Option<Value>)];
-
-const WORKLOAD_STATES: States<WorkloadRow> =
-    states!("running" Running, "paused" Paused, "restarting" Restarting, "created" Created, "removing" Removing, "exited" Exited, "dead" Dead, "ended" Ended);
-const CONTAINER_STATES: States<ContainerRow> =
-    states!("running" Running, "paused" Paused, "restarting" Restarting, "created" Created, "removing" Removing, "exited" Exited, "dead" Dead, "ended" Ended);
+const WORKLOAD_STATES: &[Word<WorkloadRow>] = states!();
+const CONTAINER_STATES: &[Word<ContainerRow>] = states!();
 
 /// The word for whose network a container uses; empty where nobody could say.
 pub fn network(net: &NetOwner) -> &'static str {
@@ -741,20 +738,20 @@ fn is(so: bool) -> Option<Value> {
     so.then_some(Value::Count(1))
 }
 
-fn memory(usage: &Usage) -> Option<Memory> {
-    usage.memory.map(|memory| memory.is)
+fn memory(usage: &Usage) -> Option<&Memory> {
+    usage.memory.as_ref().map(|memory| &memory.is)
 }
 
-fn split(usage: &Usage) -> Option<CpuSplit> {
-    usage.cpu?.is.split
+fn split(usage: &Usage) -> Option<&CpuSplit> {
+    usage.cpu.as_ref()?.is.split.as_ref()
 }
 
-fn throttling(usage: &Usage) -> Option<Throttling> {
-    usage.cpu?.is.throttling
+fn throttling(usage: &Usage) -> Option<&Throttling> {
+    usage.cpu.as_ref()?.is.throttling.as_ref()
 }
 
-fn pressure(usage: &Usage) -> Option<Pressure> {
-    usage.pressure.map(|pressure| pressure.is)
+fn pressure(usage: &Usage) -> Option<&Pressure> {
+    usage.pressure.as_ref().map(|pressure| &pressure.is)
 }
 
 fn some(stall: Option<Stall>) -> Option<Value> {
@@ -777,4 +774,19 @@ fn part(workload: &WorkloadRow, what: What) -> Option<Value> {
 fn size(otherwise: &Otherwise) -> Option<crate::cost::Size> {
     let crate::cost::Elsewhere::Fargate { size, .. } = &otherwise.on;
     *size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_has_one_word_everywhere() {
+        let words: Vec<String> = [State::Running, State::Paused, State::Restarting, State::Created, State::Removing, State::Exited, State::Dead, State::Ended]
+            .iter()
+            .map(|state| serde_json::to_value(state).unwrap().as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(words, CONTAINER_STATES.iter().map(|(word, _)| *word).collect::<Vec<_>>());
+        assert_eq!(words, WORKLOAD_STATES.iter().map(|(word, _)| *word).collect::<Vec<_>>());
+    }
 }

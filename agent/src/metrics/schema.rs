@@ -37,7 +37,7 @@ pub struct Info<R: 'static> {
     /// The labels on it, before its own.
     pub labels: &'static [Label],
     /// What it tells: a label, and what writes its value. Nothing written is not known.
-    pub tells: &'static [(Label, fn(&R, &mut String))],
+    pub tells: &'static [(Label, Tell<R>)],
 }
 
 /// A label's name, here and elsewhere.
@@ -75,12 +75,21 @@ pub struct About {
 /// How a metric is read out of a row. `None` is not known, and gives no series.
 pub enum Points<R: 'static> {
     /// One series a row.
-    One(fn(&R) -> Option<Value>),
+    One(Read<R>),
     /// One series for each word of a label.
-    Each(Label, &'static [(&'static str, fn(&R) -> Option<Value>)]),
+    Each(Label, &'static [Word<R>]),
     /// Kept by the program itself as it runs, with these labels.
     Live(&'static [Label]),
 }
+
+/// Reads a figure out of a row.
+pub type Read<R> = fn(&R) -> Option<Value>;
+
+/// A word of a label, and its figure.
+pub type Word<R> = (&'static str, Read<R>);
+
+/// Writes a label's value.
+pub type Tell<R> = fn(&R, &mut String);
 
 /// A figure and its unit.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -212,6 +212,8 @@ fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Resp
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // `tare doctor` knows a running Tare by it.
+    headers.insert(header::SERVER, HeaderValue::from_static(concat!("tare/", env!("CARGO_PKG_VERSION"))));
     answer
 }
 

@@ -414,3 +414,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_container_whose_cgroup_is_gone_has_ended_whatever_docker_still_says() {
+    let first = merge(&[tree(100, vec![loose("a", 10)]), docker(vec![named("a", "web")])], None);
+    let second = merge(&[tree(110, vec![]), docker(vec![named("a", "web")])], Some(&first));
+    let third = merge(&[tree(120, vec![]), docker(vec![named("a", "web")])], Some(&second));
+    let again = merge(&[tree(130, vec![loose("a", 1)]), docker(vec![named("a", "web")])], Some(&third));
+    assert_eq!([&first, &second, &third, &again].map(|snapshot| one(snapshot, "a").state), [State::Running, State::Ended, State::Ended, State::Running]);
+    let unseen = merge(&[docker(vec![named("a", "web")])], Some(&first));
+    assert_eq!(one(&unseen, "a").state, State::Running);
+}

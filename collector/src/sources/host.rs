@@ -21,7 +21,7 @@ use disks::Disks;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// A folder whose disk is watched: Tare's state folder, or where it would be.
-    pub state: Option<PathBuf>,
+    pub state: PathBuf,
     /// A file system that does not answer within this is a gap.
     pub disk_deadline: Duration,
 }
@@ -29,7 +29,7 @@ pub struct Settings {
 /// Reads the kernel's files about the whole machine.
 pub struct HostFiles {
     roots: Roots,
-    state: Option<PathBuf>,
+    state: PathBuf,
     /// What does not change while the machine runs.
     fixed: Option<Host>,
     disks: Disks,
@@ -90,12 +90,12 @@ impl HostFiles {
         if self.wait == 0 {
             self.wait = DISKS_EVERY;
             // Until the first byte is written the state folder may be missing: its disk is that of the folder it would be made in.
-            let state = self.state.as_deref().and_then(|state| state.ancestors().find(|folder| folder.symlink_metadata().is_ok()));
+            let state = self.state.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
             let docker = known.iter().find_map(|reading| match &reading.told {
                 Some(Told::Docker(told)) => told.docker.as_ref()?.root.clone(),
                 _ => None,
             });
-            let mut paths: Vec<(&str, &Path)> = state.map(|state| ("state", state)).into_iter().collect();
+            let mut paths: Vec<(&str, &Path)> = vec![("state", state)];
             paths.extend(docker.as_deref().map(|root| ("docker", Path::new(root))));
             self.seen = self.disks.read(&paths);
         }
@@ -173,7 +173,7 @@ mod tests {
     use crate::units::Bytes;
 
     fn host(roots: Roots) -> (Host, Vec<(String, String)>) {
-        let settings = Settings { state: Some("/nowhere/tare".into()), disk_deadline: Duration::from_secs(60) };
+        let settings = Settings { state: "/nowhere/tare".into(), disk_deadline: Duration::from_secs(60) };
         let reading = HostFiles::new(roots, settings).look(&[]);
         let Some(Told::Host(host)) = reading.told else { panic!("no host") };
         (*host, reading.gaps.into_iter().map(|gap| (gap.what.to_string(), gap.why.to_string())).collect())

@@ -2,8 +2,9 @@
 
 use super::super::sample;
 use super::*;
+use crate::cost::NodeCost;
 
-fn verdict(row: &WorkloadRow, _: &NodeCost) -> Option<String> {
+fn verdict(row: &WorkloadRow) -> Option<String> {
     Some(match &*row.seen.about.name {
         "web" => "Fargate is cheaper while this node stays under 87 % full".into(),
         "api" => "uses more CPU than it asked for: Fargate would throttle it at 0.25".into(),
@@ -12,7 +13,7 @@ fn verdict(row: &WorkloadRow, _: &NodeCost) -> Option<String> {
 }
 
 fn at(report: &Report, width: u16) -> String {
-    table(report, sample::now(), Look { width: Some(width), colour: false }, false, verdict)
+    table(report, sample::now(), Look { width: Some(width), colour: false }, false, &verdict)
 }
 
 #[test]

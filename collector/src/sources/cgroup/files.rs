@@ -50,8 +50,8 @@ pub struct File<T: 'static> {
 /// What stays open of one cgroup between looks.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// The folder, and its inode number.
-    door: Option<(OwnedFd, u64)>,
+    /// The folder.
+    door: Option<OwnedFd>,
     /// The inode number that the folder had at first.
     made: Option<u64>,
     files: Box<[Slot]>,
@@ -116,6 +116,17 @@ pub struct Folder {
     pub name: String,
     /// Its inode number, 0 in a recorded host.
     pub inode: u64,
+}
+
+/// What is in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// These, sorted by name.
+    Of(Vec<Folder>),
+    /// Nobody may say: no right, no descriptor left.
+    Refused,
+    /// It is not there.
+    Gone,
 }
 
 /// Reads files below the mounts.
@@ -192,7 +203,7 @@ impl Files {
             match self.open(at, file, false, kept) {
                 Ok((fd, older)) if self.take(at, file, older, &fd, into).is_ok() => found = Found::Some,
                 Ok(_) => {}
-                Err(errno) => self.refused(at, file, errno),
+                Err(errno) => refuse(&mut self.gaps, at, file.name, errno),
             }
         }
         if !had_door {
@@ -224,7 +235,7 @@ impl Files {
                     return Found::Nothing;
                 }
                 Err(errno) => {
-                    self.refused(at, file, errno);
+                    refuse(&mut self.gaps, at, file.name, errno);
                     return Found::Some;
                 }
             },
@@ -273,9 +284,9 @@ impl Files {
             if *kept.made.get_or_insert(inode) != inode {
                 return Err(Errno::STALE);
             }
-            kept.door = Some((door, inode));
+            kept.door = Some(door);
         }
-        let Some((door, _)) = &kept.door else { return Err(Errno::NOENT) };
+        let Some(door) = &kept.door else { return Err(Errno::NOENT) };
         rustix::fs::openat(door, name, FLAGS, Mode::empty())
     }
 
@@ -309,14 +320,6 @@ impl Files {
         Ok(())
     }
 
-    fn refused<T>(&mut self, at: &str, file: &'static File<T>, errno: Errno) {
-        match errno {
-            Errno::NOENT | Errno::NODEV | Errno::NOTDIR | Errno::STALE => {}
-            Errno::MFILE | Errno::NFILE => self.gaps.add("open files", Trouble::Full, at),
-            errno => self.gaps.add(file.name, Trouble::Refused(errno), at),
-        }
-    }
-
     fn fault(&self, tree: Tree, at: &str, name: &str) -> Option<Errno> {
         self.roots.recorded.as_ref()?;
         self.roots.fault(&recorded_path(self.mounts.path(tree)?, at, name))
@@ -338,15 +341,16 @@ impl Files {
         inode.map(|inode| (links, inode))
     }
 
-    /// The folders in a cgroup, over the walked trees and layers, sorted by name. `None`: it is gone.
-    pub fn folders(&mut self, at: &str) -> Option<Vec<Folder>> {
+    /// The folders in a cgroup, over the walked trees and layers, sorted by name.
+    pub fn folders(&mut self, at: &str) -> Listing {
         let mut folders: Vec<Folder> = Vec::new();
-        let mut there = false;
+        let (mut there, mut refused) = (false, false);
         let recorded = self.recorded();
         for mount in &self.walked {
             if recorded && let Some(errno) = self.roots.fault(&recorded_path(mount, at, "")) {
                 if errno != Errno::NOENT {
-                    self.gaps.add("folders", Trouble::Refused(errno), at);
+                    refused = true;
+                    refuse(&mut self.gaps, at, "folders", errno);
                 }
                 continue;
             }
@@ -357,8 +361,8 @@ impl Files {
                     Ok(folder) => folder,
                     Err(Errno::NOENT | Errno::NOTDIR) => continue,
                     Err(errno) => {
-                        there = true;
-                        self.gaps.add("folders", Trouble::Refused(errno), at);
+                        refused = true;
+                        refuse(&mut self.gaps, at, "folders", errno);
                         continue;
                     }
                 };
@@ -382,7 +386,20 @@ impl Files {
         // A stable sort: of the same name the first listing's stays.
         folders.sort_by(|a, b| a.name.cmp(&b.name));
         folders.dedup_by(|later, first| later.name == first.name);
-        there.then_some(folders)
+        match there {
+            true => Listing::Of(folders),
+            false if refused => Listing::Refused,
+            false => Listing::Gone,
+        }
+    }
+}
+
+/// What vanished between two steps is no trouble.
+fn refuse(gaps: &mut Gaps, at: &str, what: &'static str, errno: Errno) {
+    match errno {
+        Errno::NOENT | Errno::NODEV | Errno::NOTDIR | Errno::STALE => {}
+        Errno::MFILE | Errno::NFILE => gaps.add("open files", Trouble::Full, at),
+        errno => gaps.add(what, Trouble::Refused(errno), at),
     }
 }
 

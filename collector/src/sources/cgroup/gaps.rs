@@ -40,7 +40,7 @@ impl Gaps {
 
     /// The gaps they are, and a fresh start.
     pub fn take(&mut self) -> Vec<Gap> {
-        self.0.drain(..).map(|(what, trouble, count, at)| gap(what, &why(trouble, count, if at.is_empty() { "/" } else { &at }))).collect()
+        self.0.drain(..).map(|(what, trouble, count, at)| gap(what, &why(what, trouble, count, if at.is_empty() { "/" } else { &at }))).collect()
     }
 }
 
@@ -49,11 +49,12 @@ pub fn gap(what: &str, why: &str) -> Gap {
     Gap { from: SourceName::Cgroup, what: what.into(), why: why.into() }
 }
 
-fn why(trouble: Trouble, count: u64, at: &str) -> String {
+fn why(what: &str, trouble: Trouble, count: u64, at: &str) -> String {
     let among = if count == 1 { format!("of cgroup {at}") } else { format!("of {count} cgroups, {at} among them,") };
     match trouble {
         // No count: how many cgroups there are is not news, and a gap is spoken of when it changes.
-        Trouble::Unsupported => "this kernel does not keep it (EOPNOTSUPP, or empty files); boot with psi=1".into(),
+        Trouble::Unsupported if what == "pressure" => "this kernel keeps no pressure stall information (EOPNOTSUPP, or empty files); boot with psi=1".into(),
+        Trouble::Unsupported => "this kernel does not support it (EOPNOTSUPP)".into(),
         Trouble::Refused(errno) => format!("{among} cannot be read: {}", std::io::Error::from(errno)),
         Trouble::Odd => format!("{among} does not say what the kernel's documentation promises"),
         Trouble::Cut => format!("{among} is longer than 1 MiB, the rest is left out"),
@@ -81,7 +82,7 @@ mod tests {
             said,
             [
                 "memory.stat: of 2 cgroups, /a among them, cannot be read: Permission denied (os error 13)",
-                "pressure: this kernel does not keep it (EOPNOTSUPP, or empty files); boot with psi=1",
+                "pressure: this kernel keeps no pressure stall information (EOPNOTSUPP, or empty files); boot with psi=1",
                 "memory.stat: of cgroup / does not say what the kernel's documentation promises",
             ]
         );

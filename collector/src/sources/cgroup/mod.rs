@@ -34,7 +34,7 @@ pub struct Settings {
     pub max_groups: usize,
 }
 
-/// Limits and weights change seldom: they are read at first sight and at every so-manieth look, each cgroup at a turn of its own.
+/// Limits and weights change seldom: they are read at first sight and then at every sixth look, each cgroup at a turn of its own.
 const BOUNDS_EVERY: u64 = 6;
 /// A runtime makes a container's v1 folders one after the other: in its first looks what is missing is asked for again.
 const YOUNG: u64 = 2;

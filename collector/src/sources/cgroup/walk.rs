@@ -1,7 +1,7 @@
 //! The folders of the tree that matter, found anew only where one was made or removed.
 
 use super::figures::Bounds;
-use super::files::{Files, Folder, Kept};
+use super::files::{Files, Folder, Kept, Listing};
 use crate::identity::{Above, CgroupPath, Owner, Segment};
 
 /// One cgroup that is followed. A container is a leaf: what is nested in it is inside its numbers.
@@ -136,7 +136,15 @@ fn refresh_new(node: &mut Node, files: &mut Files, room: &mut Room, depth: usize
 
 /// Lists a node's folders: known ones stay, gone ones go, new ones are named. `false`: the node is gone.
 fn list(node: &mut Node, files: &mut Files, room: &mut Room, depth: usize) -> bool {
-    let Some(folders) = files.folders(node.path.as_str()) else { return false };
+    let folders = match files.folders(node.path.as_str()) {
+        Listing::Of(folders) => folders,
+        // What is known of it stays; asked again at the next look.
+        Listing::Refused => {
+            node.links = 0;
+            return true;
+        }
+        Listing::Gone => return false,
+    };
     let mut known = std::mem::take(&mut node.children).into_iter().peekable();
     for folder in folders {
         let path: String = format!("{}/{}", node.path, folder.name);
@@ -155,7 +163,7 @@ fn child(node: &Node, files: &mut Files, room: &mut Room, depth: usize, path: &s
     let (mut segment, below) = node.above.enter(&folder.name);
     let owner = match &segment {
         Segment::Aside => return None,
-        Segment::Container(id) if id.as_str().len() != 64 && files.folders(path)?.iter().any(|folder| folder.name == "kubepods") => {
+        Segment::Container(id) if id.as_str().len() != 64 && holds_kubepods(path, files) => {
             // A Fargate task that is a Kubernetes node: its pods have owners of their own.
             segment = Segment::Parent;
             None
@@ -172,4 +180,8 @@ fn child(node: &Node, files: &mut Files, room: &mut Room, depth: usize, path: &s
     }
     room.left -= 1;
     Some(Node::new(path.into(), folder.inode, segment, owner, below))
+}
+
+fn holds_kubepods(path: &str, files: &mut Files) -> bool {
+    matches!(files.folders(path), Listing::Of(folders) if folders.iter().any(|folder| folder.name == "kubepods"))
 }

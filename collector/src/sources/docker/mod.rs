@@ -341,9 +341,9 @@ impl Source for DockerSource {
         SourceName::Docker
     }
 
-    /// A turn without news asks the daemon nothing.
+    /// Every turn: one without news asks the daemon nothing.
     fn every(&self) -> Duration {
-        Duration::from_secs(5)
+        Duration::ZERO
     }
 
     fn deadline(&self) -> Duration {

@@ -1,0 +1,158 @@
+//! The codes of findings. A code keeps its meaning for good: scripts look for it. New ones go into the gaps of their ten.
+
+use collector::snapshot::{Gap, SourceName};
+
+use super::{Finding, Level};
+
+/// One kind of finding.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    /// `TARE-001`
+    pub code: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What it means, for the manual.
+    pub about: &'static str,
+    /// What it costs the user.
+    pub costs: &'static str,
+    /// The one thing to do, where the finding has no better words.
+    pub fix: &'static str,
+}
+
+impl Code {
+    /// A finding of this kind.
+    pub(super) fn found(&self, what: String) -> Finding {
+        let some = |text: &'static str| (!text.is_empty()).then(|| text.to_owned());
+        Finding { code: self.code, level: self.level, what, costs: some(self.costs), fix: some(self.fix) }
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident $code:literal $level:ident $about:literal $(costs $costs:literal)? $(fix $fix:literal)?;)*) => {
+        $(pub(super) const $name: Code = Code { code: $code, level: Level::$level, about: $about, costs: concat!($($costs)?), fix: concat!($($fix)?) };)*
+
+        /// Every code, in order.
+        pub const CODES: &[Code] = &[$($name),*];
+    };
+}
+
+codes! {
+    TREE "TARE-001" Ok "the cgroup tree is read";
+    NO_TREE "TARE-002" Error "the cgroup tree cannot be read"
+        costs "no container's CPU, memory or disk use is seen"
+        fix "give Tare the host's tree: -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro";
+    TREE_FILES "TARE-003" Warning "some files of the cgroup tree cannot be read"
+        costs "these figures are missing where it says so"
+        fix "run Tare as a user that may read them";
+    PRESSURE "TARE-004" Warning "the kernel keeps no pressure figures"
+        costs "how long work waited for CPU, memory and disk is unknown"
+        fix "boot the host's kernel with psi=1";
+    DESCRIPTORS "TARE-005" Warning "no file descriptor was left"
+        costs "some figures are missing at this look"
+        fix "raise the limit on open files (ulimit -n), or lower cgroup.keep_open";
+
+    DOCKER "TARE-010" Ok "Docker answers";
+    NO_SOCKET "TARE-011" Warning "there is no Docker socket"
+        costs "names, images, health, restarts and exit codes are unknown"
+        fix "start Docker, mount its socket, or set docker.socket to \"\"";
+    SOCKET_FOLDER "TARE-012" Error "the Docker socket is a directory"
+        costs "names, images, health, restarts and exit codes are unknown"
+        fix "remove the mount, or start Docker before Tare";
+    SOCKET_DENIED "TARE-013" Error "the Docker socket may not be opened"
+        costs "names, images, health, restarts and exit codes are unknown"
+        fix "run Tare with the group that owns the socket";
+    DOCKER_DOWN "TARE-014" Error "nobody listens on the Docker socket"
+        costs "names, images, health, restarts and exit codes are unknown"
+        fix "systemctl start docker";
+    DOCKER_OLD "TARE-015" Error "Docker speaks an API that Tare does not"
+        costs "names, images, health, restarts and exit codes are unknown"
+        fix "upgrade to Docker 20.10 or newer";
+    DOCKER_SILENT "TARE-016" Error "Docker does not answer in time"
+        costs "names, images, health, restarts and exit codes are those of its last answer, then unknown"
+        fix "see the daemon's log: journalctl -u docker";
+    DOCKER_ODD "TARE-017" Warning "Docker answers, but not all of it can be used"
+        costs "some containers have no name, image, health or restarts"
+        fix "see the daemon's log: journalctl -u docker";
+    DOCKER_OFF "TARE-018" Ok "Docker is not asked, as set";
+
+    INSTANCE "TARE-020" Ok "the EC2 instance is known";
+    HOP_LIMIT "TARE-021" Warning "the metadata service's answer does not reach this container"
+        costs "cost of workloads on this instance is unknown until then"
+        fix "aws ec2 modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2, or run with host network";
+    NO_IMDS "TARE-022" Warning "the metadata service does not answer"
+        costs "cost of workloads on this machine is unknown until then"
+        fix "set host.instance_type and host.region";
+    IMDS_ODD "TARE-023" Warning "the metadata service answers, but not as it should"
+        costs "instance type, region or zone may be unknown"
+        fix "set host.instance_type and host.region";
+    IMDS_OFF "TARE-024" Ok "the metadata service is not asked, as set";
+
+    PRICE "TARE-030" Ok "the machine's price is known";
+    NO_PRICE "TARE-031" Warning "the machine's price is not known"
+        costs "workloads show their Fargate price only"
+        fix "set host.instance_type and host.region";
+    OLD_PRICE "TARE-032" Warning "the machine's price is more than 180 days old"
+        costs "costs may be off by what AWS has changed since"
+        fix "upgrade Tare";
+    REGION "TARE-033" Warning "the region is a guess"
+        costs "prices differ between regions by up to 60 %"
+        fix "set host.region";
+    SPOT "TARE-034" Warning "the price of a Spot instance is not known"
+        costs "costs shown are the most it can be";
+
+    NETWORK "TARE-040" Warning "the network of some containers cannot be measured"
+        costs "their traffic is missing"
+        fix "share the host's process namespace (--pid host), or mount /proc at /host/proc";
+    HOST "TARE-050" Warning "something of the machine cannot be read"
+        costs "these figures are missing";
+
+    PORT "TARE-060" Ok "the port can be served on";
+    PORT_TAKEN "TARE-061" Error "the port cannot be served on"
+        costs "tare run ends at once"
+        fix "end what has it, or set another: --listen 127.0.0.1:9465";
+    EXPOSED "TARE-062" Warning "the report is open to the network"
+        costs "names, images and costs of everything here can be read without a password"
+        fix "set web.expose to false, or put what asks for a password before it";
+    OPEN_FILES "TARE-063" Warning "fewer files may be open than the settings want"
+        costs "on a host with many containers a look takes more CPU"
+        fix "raise the limit: LimitNOFILE=, ulimit -n, or docker run --ulimit nofile=";
+    ROOT "TARE-064" Ok "runs as root";
+}
+
+/// The code of a gap, by its source and a word of its reason; the first that fits.
+pub(super) fn of_gap(gap: &Gap) -> &'static Code {
+    const RULES: &[(SourceName, &str, &Code)] = &[
+        (SourceName::Cgroup, "no cgroup tree", &NO_TREE),
+        (SourceName::Cgroup, "cannot be listed", &NO_TREE),
+        (SourceName::Cgroup, "the mounts cannot be read", &NO_TREE),
+        (SourceName::Cgroup, "no descriptor was left", &DESCRIPTORS),
+        (SourceName::Docker, "is a directory", &SOCKET_FOLDER),
+        (SourceName::Docker, "is not there", &NO_SOCKET),
+        (SourceName::Docker, "permission denied", &SOCKET_DENIED),
+        (SourceName::Docker, "HTTP 401", &SOCKET_DENIED),
+        (SourceName::Docker, "HTTP 403", &SOCKET_DENIED),
+        (SourceName::Docker, "connection refused", &DOCKER_DOWN),
+        (SourceName::Docker, "is a file, no socket", &DOCKER_DOWN),
+        (SourceName::Docker, "speaks API", &DOCKER_OLD),
+        (SourceName::Docker, "refuses clients below", &DOCKER_OLD),
+        (SourceName::Docker, "no answer within", &DOCKER_SILENT),
+        (SourceName::Imds, "hop limit", &HOP_LIMIT),
+        (SourceName::Imds, "not EC2", &NO_IMDS),
+        (SourceName::Imds, "no answer within", &NO_IMDS),
+        (SourceName::Imds, "switched off", &NO_IMDS),
+    ];
+    if gap.from == SourceName::Cgroup && &*gap.what == "pressure" {
+        return &PRESSURE;
+    }
+    let rule = RULES.iter().find(|(from, word, _)| *from == gap.from && gap.why.contains(word));
+    rule.map_or_else(
+        || match gap.from {
+            SourceName::Cgroup => &TREE_FILES,
+            SourceName::Docker => &DOCKER_ODD,
+            SourceName::Imds => &IMDS_ODD,
+            SourceName::Net => &NETWORK,
+            SourceName::Host | SourceName::Settings => &HOST,
+        },
+        |(.., code)| code,
+    )
+}

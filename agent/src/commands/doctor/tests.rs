@@ -1,0 +1,162 @@
+//! What doctor says of hosts that lack something.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::date;
+
+use collector::snapshot::Docker;
+
+use super::super::sample;
+use super::*;
+
+fn settings() -> Settings {
+    crate::config::load(None, [], &[]).unwrap().settings
+}
+
+fn gap(from: SourceName, what: &str, why: &str) -> Gap {
+    Gap { from, what: what.into(), why: why.into() }
+}
+
+fn ec2() -> Report {
+    let mut report = sample::report();
+    report.host.seen.cgroups = Some(CgroupVersion::V2);
+    report.host.seen.docker = Some(std::sync::Arc::new(Docker { version: "26.1.5".into(), api: "1.45".into(), root: None }));
+    report.gaps.clear();
+    report
+}
+
+fn plain(width: u16) -> Look {
+    Look { width: Some(width), colour: false }
+}
+
+#[test]
+fn a_host_in_good_order() {
+    let facts =
+        Facts { today: Some(date(2026, 3, 1)), port: Some(Port::Free), open_files: Some(1 << 20), root: Some(false), tree: Some("/host/sys/fs/cgroup".into()) };
+    let found = findings(&ec2(), &settings(), &facts);
+    let expected = "\
+ok       TARE-001  cgroup v2 at /host/sys/fs/cgroup, 4 containers, 0 units
+ok       TARE-010  Docker 26.1.5 on /var/run/docker.sock
+ok       TARE-020  instance m7i.large, i-0a1b2c3d, us-east-1b
+ok       TARE-030  m7i.large in us-east-1: 0.1008 $/h, list price of 2026-02-07
+ok       TARE-060  127.0.0.1:9464 is free to serve on
+5 ok, 0 warnings, 0 errors                               exit 0 (see --fail-on)
+";
+    assert_eq!(table(&found, FailOn::Error, plain(100)), expected);
+    assert!(!failed(&found, FailOn::Warning));
+}
+
+#[test]
+fn a_host_in_bad_order() {
+    let mut report = ec2();
+    report.host.seen.docker = None;
+    report.host.seen.instance = Default::default();
+    report.host.cost = Default::default();
+    report.gaps = vec![
+        gap(
+            SourceName::Docker,
+            "containers",
+            "/var/run/docker.sock is a directory: the host path did not exist when the container started; fix: remove the mount, or start Docker before Tare",
+        ),
+        gap(SourceName::Imds, "instance", "the metadata service answers, but the token never came: the instance's hop limit is 1; fix: run with host network"),
+    ];
+    let found = findings(&report, &settings(), &Facts { port: Some(Port::Taken("Address already in use".into())), ..Facts::default() });
+    let expected = "\
+ok       TARE-001  cgroup v2, 4 containers, 0 units
+error    TARE-012  /var/run/docker.sock is a directory: the host path did not
+         exist when the container started
+         names, images, health, restarts and exit codes are unknown
+         fix: remove the mount, or start Docker before Tare
+warning  TARE-021  the metadata service answers, but the token never came: the
+         instance's hop limit is 1
+         cost of workloads on this instance is unknown until then
+         fix: run with host network
+error    TARE-061  127.0.0.1:9464 cannot be served on: Address already in use
+         tare run ends at once
+         fix: end what has it, or set another: --listen 127.0.0.1:9465
+1 ok, 1 warning, 2 errors                               exit 1 (see --fail-on)
+";
+    assert_eq!(table(&found, FailOn::Error, plain(80)), expected);
+    assert!(failed(&found, FailOn::Error) && !failed(&found, FailOn::Never));
+    let json = json(&found);
+    assert_eq!((&json["schema"], &json["warning"], &json["error"]), (&"tare.doctor/1".into(), &1.into(), &2.into()));
+    assert_eq!(json["findings"][1]["code"], "TARE-012");
+    assert_eq!(json["findings"][1]["level"], "error");
+}
+
+#[test]
+fn reasons_of_sources_have_their_codes() {
+    use SourceName::{Cgroup, Docker, Host, Imds, Net};
+    for (from, what, why, code) in [
+        (Cgroup, "containers", "no cgroup tree with a controller is mounted below /sys", "TARE-002"),
+        (Cgroup, "memory.stat", "of cgroup /a cannot be read: Permission denied (os error 13)", "TARE-003"),
+        (Cgroup, "pressure", "this kernel does not keep it", "TARE-004"),
+        (Cgroup, "cpu.stat", "no descriptor was left for 3 files", "TARE-005"),
+        (Docker, "containers", "/x is not there: this host has no Docker", "TARE-011"),
+        (Docker, "containers", "/x: permission denied: it belongs to group 999", "TARE-013"),
+        (Docker, "containers", "/x/containers/json: HTTP 403: no", "TARE-013"),
+        (Docker, "containers", "/x: connection refused: the Docker daemon is not running", "TARE-014"),
+        (Docker, "containers", "Docker 19.03 speaks API 1.40, Tare needs 1.41 or newer", "TARE-015"),
+        (Docker, "containers", "/x: no answer within 2 s", "TARE-016"),
+        (Docker, "containers", "2 containers could not be inspected", "TARE-017"),
+        (Imds, "instance", "http://169.254.169.254: no answer within 1 s: not EC2, or blocked", "TARE-022"),
+        (Imds, "instance", "a proxy stands in between", "TARE-023"),
+        (Net, "network", "no process of 3 containers could be looked at", "TARE-040"),
+        (Host, "disk", "/var/lib/tare: no answer within 2 s", "TARE-050"),
+    ] {
+        assert_eq!(codes::of_gap(&gap(from, what, why)).code, code, "{why}");
+    }
+}
+
+#[test]
+fn what_is_meant_to_be_missing_is_no_warning() {
+    let mut report = ec2();
+    report.host.seen.docker = None;
+    report.workloads.retain(|row| row.seen.about.key == Key::System);
+    report.gaps = vec![gap(SourceName::Docker, "containers", "/x is not there; fix: start Docker"), gap(SourceName::Imds, "instance", "not EC2; fix: set it")];
+    let found = findings(&report, &settings(), &Facts::default());
+    assert!(found.iter().all(|finding| finding.level == Level::Ok && finding.fix.is_none()), "{found:?}");
+}
+
+#[test]
+fn a_price_that_is_missing_for_its_own_reason_is_a_finding() {
+    let mut report = ec2();
+    report.host.cost.price = None;
+    report.host.cost.why_no_price = Some("m99.large is not in the price list".into());
+    let found = findings(&report, &settings(), &Facts::default());
+    let finding = found.iter().find(|finding| finding.code == "TARE-031").unwrap();
+    assert_eq!(finding.what, "price of this machine unknown: m99.large is not in the price list");
+}
+
+#[test]
+fn facts_become_findings() {
+    let mut settings = settings();
+    settings.listen = "0.0.0.0:9464".parse().unwrap();
+    settings.web.expose = true;
+    settings.docker.socket = None;
+    let mut report = ec2();
+    report.host.seen.docker = None;
+    report.host.seen.instance.market = Some(Market::Spot);
+    report.host.cost.region.as_mut().unwrap().assumed = true;
+    let facts = Facts { today: Some(date(2026, 11, 1)), port: Some(Port::Tare), open_files: Some(1024), root: Some(true), tree: None };
+    let found = findings(&report, &settings, &facts);
+    let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["TARE-001", "TARE-018", "TARE-020", "TARE-030", "TARE-032", "TARE-033", "TARE-034", "TARE-060", "TARE-062", "TARE-063", "TARE-064"]);
+    assert!(found[4].what.contains("267 days old"), "{}", found[4].what);
+}
+
+#[test]
+fn codes_are_in_order_and_every_trouble_says_what_it_costs() {
+    let names: Vec<&str> = CODES.iter().map(|code| code.code).collect();
+    assert_eq!(names, names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    assert!(CODES.iter().all(|code| (code.level == Level::Ok) == code.costs.is_empty()));
+    assert_eq!(manual().lines().count(), CODES.len());
+}
+
+#[test]
+fn hostile_reasons_stay_on_their_line() {
+    let mut report = ec2();
+    report.gaps = vec![gap(SourceName::Host, "disk", "a\n\u{1b}[2Jb")];
+    let table = table(&findings(&report, &settings(), &Facts::default()), FailOn::Error, Look::PLAIN);
+    assert!(table.contains("disk: a\u{fffd}\u{fffd}[2Jb"), "{table}");
+}

@@ -1,0 +1,60 @@
+//! What `tare run` says first: what it found and what not, what this machine costs, where to look.
+
+use collector::identity::Key;
+use collector::snapshot::CgroupVersion;
+
+use crate::report::Report;
+
+use super::figures;
+use super::table::clean;
+
+/// Three lines about the first look. `listen`: the address that is served, as it was opened.
+pub fn greeting(report: &Report, listen: std::net::SocketAddr) -> String {
+    let host = &report.host.seen;
+    let cores = host.cores.map(|cores| format!("{cores} core{}", if cores == 1 { "" } else { "s" }));
+    let about: Vec<String> = [host.arch.as_deref().map(str::to_owned), cores, host.memory.map(|memory| memory.to_string())].into_iter().flatten().collect();
+    let name = host.name.as_deref().unwrap_or("this host");
+    let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+    let tree = match host.cgroups {
+        Some(CgroupVersion::V1) => "cgroup v1",
+        Some(CgroupVersion::V2) => "cgroup v2",
+        Some(CgroupVersion::Hybrid) => "cgroup v1 and v2",
+        None => "cgroup: not seen",
+    };
+    let docker = host.docker.as_ref().map_or("Docker: no".into(), |docker| format!("Docker {}", docker.version));
+    let any = |is: fn(&Key) -> bool| if report.workloads.iter().any(|row| is(&row.seen.about.key)) { "yes" } else { "no" };
+    let ecs = any(|key| matches!(key, Key::Task(_)));
+    let kubernetes = any(|key| matches!(key, Key::Pod(_)));
+    let found = format!("tare {}  ·  {name}{about}  ·  {tree}  ·  {docker}  ·  ECS: {ecs}  ·  Kubernetes: {kubernetes}", env!("CARGO_PKG_VERSION"));
+    let price = match &report.host.cost.price {
+        Some(price) => format!("{} in {}: {} $/h, price of {}", price.sku, price.region, figures::price(price.usd), price.since),
+        None => format!("price of this machine unknown: {}; see: tare doctor", report.host.cost.why_no_price.as_deref().unwrap_or("not known yet")),
+    };
+    let serving = format!("serving http://{listen}  (/metrics, /report.json)   nothing is sent anywhere");
+    [found, price, serving].map(|line| clean(&line) + "\n").concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn it_says_what_it_found_and_what_it_did_not() {
+        let mut report = sample::report();
+        let listen = "127.0.0.1:9464".parse().unwrap();
+        report.host.seen.cgroups = Some(CgroupVersion::V2);
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = format!(
+            "\
+tare {version}  ·  web-1 (x86_64, 2 cores, 8.00 GiB)  ·  cgroup v2  ·  Docker: no  ·  ECS: yes  ·  Kubernetes: no
+m7i.large in us-east-1: 0.1008 $/h, price of 2026-02-07
+serving http://127.0.0.1:9464  (/metrics, /report.json)   nothing is sent anywhere
+"
+        );
+        assert_eq!(greeting(&report, listen), expected);
+        report.host.cost = Default::default();
+        report.host.cost.why_no_price = Some("not EC2: set host.instance_type".into());
+        assert!(greeting(&report, listen).contains("\nprice of this machine unknown: not EC2: set host.instance_type; see: tare doctor\n"));
+    }
+}

@@ -1,0 +1,33 @@
+//! `tare record DIR`: writes what Tare reads here, without secrets, for `--replay`.
+
+use anyhow::{Context, Result};
+
+use collector::record::Recorder;
+
+use crate::args::Record;
+use crate::config::Settings;
+use crate::pipeline;
+
+/// Writes the looks, one interval apart. Gives a sentence about what was written.
+/// Errors: the folder is not empty or cannot be written.
+pub async fn record(settings: &Settings, wanted: &Record) -> Result<String> {
+    let folder = &wanted.folder;
+    let looks = wanted.looks as usize;
+    let mut recorder = Recorder::new(pipeline::live(settings), folder, looks).context("cannot record")?;
+    let mut written = Default::default();
+    for look in 0..looks {
+        if look > 0 {
+            tokio::time::sleep(settings.interval).await;
+        }
+        written = recorder.look(look).await.with_context(|| format!("cannot record look {}", look + 1))?;
+    }
+    let cut = if written.cut { "; more cgroups than can be written were left out" } else { "" };
+    let (groups, containers, files) = (written.groups, written.containers, written.files);
+    Ok(format!(
+        "{looks} looks in {}: {groups} cgroup folders, {containers} containers named by Docker, {files} files in the last{cut}\n\
+         no environment, command line, label or health output is in it; names, images and addresses of this host are\n\
+         see it: tare ps --replay {}\n",
+        folder.display(),
+        folder.display()
+    ))
+}

@@ -1,0 +1,449 @@
+//! A report by hand and the whole text it becomes; names that try to break it; Prometheus' own opinion.
+
+mod made;
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use smallvec::smallvec;
+
+use collector::identity::Key;
+use collector::snapshot::{Device, Disk, Gap, Health, Interface, IoDevice, NetOwner, Own, SourceName, State, Traffic};
+use collector::units::{Bytes, Cores, Limit, Ratio};
+use tare::cost::{Elsewhere, NodeCost, Origin, Otherwise, Part, Per, Price, PriceBasis, Size, UsdPerHour, What};
+use tare::metrics::agent::Agent;
+use tare::metrics::frame::Frame;
+use tare::report::{Report, SourceRow, WorkloadRow};
+use tare::sinks::prometheus::encode;
+
+fn print(report: &Report) -> String {
+    let mut frame = Frame::new();
+    frame.fill(report);
+    text(&frame)
+}
+
+fn text(frame: &Frame) -> String {
+    let mut out = Vec::new();
+    encode(frame, &mut out);
+    String::from_utf8(out).expect("the text format is UTF-8")
+}
+
+/// The lines of one metric, without HELP and TYPE.
+fn series<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
+    text.lines().filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']))).collect()
+}
+
+#[test]
+fn a_report_becomes_this_text() {
+    let mut report = made::report();
+    report.cluster = Some("prod".into());
+    report.host.seen.name = Some("web-1".into());
+    report.host.seen.arch = Some("x86_64".into());
+    report.host.seen.cores = Some(2);
+    report.host.seen.own = Some(Own { cpu: Duration::from_millis(1250), memory: Bytes(8 << 20) });
+    report.host.cost.idle = Some(UsdPerHour(54_630_000));
+    let mut web = made::loose("0123456789abcdef", "shop-web-1");
+    web.seen.about = Arc::new(collector::snapshot::About { name: "web".into(), project: Some("shop".into()), ..(*web.seen.about).clone() });
+    web.cost.now = Some(UsdPerHour(21_323_000));
+    let container = &mut web.containers[0];
+    container.seen.health = Some(Health::Healthy);
+    container.seen.net = NetOwner::Host;
+    container.seen.limits.cores = Limit::Of(Cores(0.5));
+    container.seen.limits.memory = Limit::Unlimited;
+    container.rates.cpu_of_limit = Some(Ratio(1.08));
+    report.workloads = vec![web];
+    report.gaps = vec![Gap { from: SourceName::Cgroup, what: "pressure".into(), why: "the kernel has PSI off".into() }];
+    report.sources = vec![SourceRow { source: SourceName::Docker, answered: None, age: Some(Duration::from_nanos(1)), took: None, failures: 3 }];
+    assert_eq!(
+        print(&report),
+        r#"# HELP tare_container_info What is known about the container. network: own, shared (counted elsewhere), or host (cannot be measured).
+# TYPE tare_container_info gauge
+tare_container_info{cluster="prod",host="web-1",workload="web",container="shop-web-1",id="0123456789abcdef",network="host"} 1
+# HELP tare_container_state 1 for the state it is in.
+# TYPE tare_container_state gauge
+tare_container_state{cluster="prod",host="web-1",workload="web",container="shop-web-1",state="running"} 1
+# HELP tare_container_health 1 for the verdict of its health check.
+# TYPE tare_container_health gauge
+tare_container_health{cluster="prod",host="web-1",workload="web",container="shop-web-1",health="healthy"} 1
+# HELP tare_container_cpu_limit_cores The tightest CPU limit on it, its own or an ancestor's.
+# TYPE tare_container_cpu_limit_cores gauge
+tare_container_cpu_limit_cores{cluster="prod",host="web-1",workload="web",container="shop-web-1"} 0.5
+# HELP tare_container_cpu_limit_utilization_ratio CPU in use since the last look, over the limit; more than 1 is a burst.
+# TYPE tare_container_cpu_limit_utilization_ratio gauge
+tare_container_cpu_limit_utilization_ratio{cluster="prod",host="web-1",workload="web",container="shop-web-1"} 1.08
+# HELP tare_workload_info What is known about the workload, and its host.
+# TYPE tare_workload_info gauge
+tare_workload_info{cluster="prod",host="web-1",workload="web",container="shop-web-1",kind="container",project="shop"} 1
+# HELP tare_workload_state 1 for the best state of its containers.
+# TYPE tare_workload_state gauge
+tare_workload_state{cluster="prod",host="web-1",workload="web",container="shop-web-1",state="running"} 1
+# HELP tare_workload_containers Its containers that have not ended.
+# TYPE tare_workload_containers gauge
+tare_workload_containers{cluster="prod",host="web-1",workload="web",container="shop-web-1"} 1
+# HELP tare_workload_cost_now_usd_per_hour Its split of the host's price: the larger of asked and used, at the host's own prices.
+# TYPE tare_workload_cost_now_usd_per_hour gauge
+tare_workload_cost_now_usd_per_hour{cluster="prod",host="web-1",workload="web",container="shop-web-1"} 0.021323
+# HELP tare_host_info What is known about the machine.
+# TYPE tare_host_info gauge
+tare_host_info{cluster="prod",host="web-1",arch="x86_64"} 1
+# HELP tare_host_cpu_capacity_cores Online logical CPUs.
+# TYPE tare_host_cpu_capacity_cores gauge
+tare_host_cpu_capacity_cores{cluster="prod",host="web-1"} 2
+# HELP tare_host_cost_idle_usd_per_hour The part of the price that no workload asked for or used. With every workload's cost now it adds up to the price.
+# TYPE tare_host_cost_idle_usd_per_hour gauge
+tare_host_cost_idle_usd_per_hour{cluster="prod",host="web-1"} 0.05463
+# HELP tare_agent_cpu_time_seconds_total CPU time Tare used since it started.
+# TYPE tare_agent_cpu_time_seconds_total counter
+tare_agent_cpu_time_seconds_total{cluster="prod",host="web-1"} 1.25
+# HELP tare_agent_memory_rss_bytes Memory Tare holds.
+# TYPE tare_agent_memory_rss_bytes gauge
+tare_agent_memory_rss_bytes{cluster="prod",host="web-1"} 8388608
+# HELP tare_source_read_age_seconds How old its newest reading is.
+# TYPE tare_source_read_age_seconds gauge
+tare_source_read_age_seconds{cluster="prod",host="web-1",source="docker"} 0.000000001
+# HELP tare_source_read_failures_total Reads that failed since Tare started.
+# TYPE tare_source_read_failures_total counter
+tare_source_read_failures_total{cluster="prod",host="web-1",source="docker"} 3
+# HELP tare_source_gaps What the source could not see at the last look; tare doctor says why.
+# TYPE tare_source_gaps gauge
+tare_source_gaps{cluster="prod",host="web-1",source="cgroup",what="pressure"} 1
+"#
+    );
+}
+
+#[test]
+fn a_task_is_told_by_its_id_and_its_host_stands_on_the_info() {
+    let mut report = made::report();
+    report.host.seen.name = Some("web-1".into());
+    let mut task = made::workload(Key::Task("7f3a".into()), "web");
+    task.seen.usage.pids = made::seen(4);
+    task.containers = vec![made::container("0123456789abcdef", None)];
+    report.workloads = vec![task];
+    let text = print(&report);
+    assert_eq!(series(&text, "tare_workload_pids"), [r#"tare_workload_pids{workload="web",task="7f3a"} 4"#]);
+    assert_eq!(series(&text, "tare_container_state"), [r#"tare_container_state{workload="web",task="7f3a",container="0123456789ab",state="running"} 1"#]);
+    assert_eq!(series(&text, "tare_workload_info"), [r#"tare_workload_info{workload="web",task="7f3a",host="web-1",kind="task"} 1"#]);
+}
+
+#[test]
+fn a_container_made_again_takes_the_name_and_its_figures_stay_apart() {
+    let mut old = made::loose("aaaaaaaaaaaaaaaa", "web");
+    old.seen.usage = made::usage(1);
+    let mut frame = Frame::new();
+    let mut report = made::report();
+    report.workloads = vec![old.clone()];
+    frame.fill(&report);
+    old.seen.state = State::Ended;
+    old.containers[0].seen.state = State::Ended;
+    let mut new = made::loose("bbbbbbbbbbbbbbbb", "web");
+    new.seen.usage = made::usage(2);
+    report.workloads = vec![old, new];
+    frame.fill(&report);
+    let printed = text(&frame);
+    assert_eq!(
+        series(&printed, "tare_workload_cpu_time_seconds_total"),
+        [
+            r#"tare_workload_cpu_time_seconds_total{workload="web",container="aaaaaaaaaaaa"} 123.456796"#,
+            r#"tare_workload_cpu_time_seconds_total{workload="web",container="web"} 123.456803"#
+        ]
+    );
+    // The ended one holds no memory any more, so it adds none.
+    assert_eq!(series(&printed, "tare_workload_memory_usage_bytes"), [r#"tare_workload_memory_usage_bytes{workload="web",container="web"} 665845762"#]);
+    assert_eq!(series(&printed, "tare_container_state").len(), 2);
+    // When the old one is forgotten nothing about the new one changes.
+    report.workloads.remove(0);
+    frame.fill(&report);
+    assert_eq!(series(&text(&frame), "tare_workload_pids"), [r#"tare_workload_pids{workload="web",container="web"} 14"#]);
+}
+
+#[test]
+fn one_unit_name_in_two_slices_is_told_by_path() {
+    let mut report = made::report();
+    report.workloads =
+        ["/a.slice/x.service", "/b.slice/x.service", "/b.slice/y.service"].map(|path| made::workload(Key::Unit(path.into()), &path[9..])).to_vec();
+    let text = print(&report);
+    let names: Vec<_> = series(&text, "tare_workload_state").iter().map(|line| line.split('"').nth(1).unwrap()).collect();
+    assert_eq!(names, ["/a.slice/x.service", "/b.slice/x.service", "y.service"]);
+}
+
+#[test]
+fn interfaces_whose_names_became_the_same_are_counted_together() {
+    let traffic = |bytes| Traffic { bytes: Bytes(bytes), ..Traffic::default() };
+    let interface = |name: &str, bytes| Interface { name: name.into(), received: traffic(bytes), sent: traffic(0) };
+    let mut report = made::report();
+    report.host.seen.usage.net = made::seen(smallvec![interface("a\u{fffd}", 5), interface("b", 1), interface("a\u{fffd}", 7)]);
+    let mut frame = Frame::new();
+    for _ in 0..2 {
+        frame.fill(&report);
+        let received: Vec<String> =
+            series(&text(&frame), "tare_host_network_io_bytes_total").iter().filter(|line| line.contains("receive")).map(|line| (*line).to_owned()).collect();
+        assert_eq!(
+            received,
+            [
+                "tare_host_network_io_bytes_total{interface=\"a\u{fffd}\",direction=\"receive\"} 12",
+                "tare_host_network_io_bytes_total{interface=\"b\",direction=\"receive\"} 1"
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_is_not_a_number_is_not_printed() {
+    let mut report = made::report();
+    let mut row = made::loose("0123456789abcdef", "web");
+    row.rates.cpu_of_limit = Some(Ratio(f64::NAN));
+    row.rates.memory_of_limit = Some(Ratio(f64::INFINITY));
+    row.containers[0].seen.started = made::moment(-5);
+    report.workloads = vec![row];
+    let text = print(&report);
+    for metric in ["tare_workload_cpu_limit_utilization_ratio", "tare_workload_memory_limit_utilization_ratio", "tare_container_start_time_seconds"] {
+        assert!(!text.contains(metric), "{text}");
+    }
+}
+
+/// Names as hostile as a runtime lets them be, and many that are the same.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => prop::sample::select(vec!["web", "db", "0123456789ab", "", "system", "/a.slice/x.service"]).prop_map(str::to_owned),
+        2 => r#"["\\\n\r{},= a-c]{0,6}"#,
+        1 => any::<String>(),
+        1 => Just("ü\"".repeat(400)),
+        1 => "[a-b]{300}",
+    ]
+}
+
+/// Ids from a small set, some alike in their first 12 digits.
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof!["0123456789ab[0-9a-b]{0,2}", name()]
+}
+
+fn any_workload() -> impl Strategy<Value = WorkloadRow> {
+    let containers = prop::collection::vec((id(), prop::option::of(name()), any::<bool>(), 0..3i64), 0..3);
+    let parts = (prop::collection::vec(name(), 0..4), prop::collection::vec(0..3u32, 0..4), prop::collection::vec(name(), 0..3));
+    (0..5, id(), name(), any::<bool>(), containers, parts).prop_map(|(kind, id, name, ended, containers, (interfaces, devices, archs))| {
+        let key = match kind {
+            0 => Key::Task(id.as_str().into()),
+            1 => Key::Pod(id.as_str().into()),
+            2 => Key::Loose(id.as_str().into()),
+            3 => Key::Unit(id.as_str().into()),
+            _ => Key::System,
+        };
+        let mut row = made::workload(key, &name);
+        row.seen.state = if ended { State::Exited } else { State::Running };
+        row.seen.usage.pids = made::seen(7);
+        let traffic = Traffic::default();
+        row.seen.usage.net = made::seen(interfaces.iter().map(|name| Interface { name: name.as_str().into(), received: traffic, sent: traffic }).collect());
+        row.seen.usage.io = made::seen(
+            devices
+                .iter()
+                .map(|&minor| IoDevice { device: Device { major: 259, minor }, read: Bytes(1), written: Bytes(2), reads: None, writes: Some(u64::MAX) })
+                .collect(),
+        );
+        row.cost.otherwise = archs.iter().map(|arch| fargate(arch)).collect();
+        row.containers = containers
+            .into_iter()
+            .map(|(id, name, ended, started)| {
+                let mut row = made::container(&id, name.as_deref());
+                row.seen.state = if ended { State::Ended } else { State::Running };
+                row.seen.started = made::moment(started);
+                row.seen.usage.pids = made::seen(3);
+                row
+            })
+            .collect();
+        row
+    })
+}
+
+fn fargate(arch: &str) -> Otherwise {
+    let size = Some(Size { cores: Cores(0.25), memory: Bytes::GIB });
+    let on = Elsewhere::Fargate { arch: arch.into(), size };
+    Otherwise { on, basis: None, early: true, rate: Some(UsdPerHour(12_345_678)), parts: Vec::new(), why_not: None, project: None }
+}
+
+fn any_report() -> impl Strategy<Value = Report> {
+    (prop::collection::vec(any_workload(), 0..12), prop::option::of(name()), prop::option::of(name()), prop::collection::vec(name(), 0..4)).prop_map(
+        |(workloads, cluster, host, whats)| {
+            let mut report = made::report();
+            report.workloads = workloads;
+            report.cluster = cluster.map(Arc::from);
+            report.host.seen.name = host.map(Arc::from);
+            report.host.seen.disks =
+                whats.iter().map(|what| Disk { what: what.as_str().into(), path: "/".into(), size: Bytes(2), available: Bytes(1) }).collect();
+            report.gaps = whats.iter().map(|what| Gap { from: SourceName::Net, what: what.as_str().into(), why: "".into() }).collect();
+            report.sources = vec![SourceRow { source: SourceName::Net, answered: None, age: None, took: None, failures: 0 }; 2];
+            report
+        },
+    )
+}
+
+/// A strict reader of the text format: series as metric and sorted labels, in order.
+fn read(text: &str) -> Result<Vec<String>, String> {
+    let (mut all, mut closed, mut current) = (Vec::new(), HashSet::new(), String::new());
+    if !(text.is_empty() || text.ends_with('\n')) {
+        return Err("the last line does not end".into());
+    }
+    for line in text.split_terminator('\n') {
+        if let Some(comment) = line.strip_prefix("# HELP ") {
+            let name = comment.split(' ').next().unwrap_or_default().to_owned();
+            if !closed.insert(name.clone()) {
+                return Err(format!("{name} comes twice"));
+            }
+            current = name;
+            continue;
+        }
+        if let Some(comment) = line.strip_prefix("# TYPE ") {
+            if comment.split(' ').next() != Some(&current) {
+                return Err(format!("TYPE of another metric: {line:?}"));
+            }
+            continue;
+        }
+        let rest = line.strip_prefix(&current).ok_or(format!("not of {current}: {line:?}"))?;
+        let (mut labels, mut rest) = (Vec::new(), rest);
+        if let Some(inner) = rest.strip_prefix('{') {
+            rest = inner;
+            loop {
+                let (name, value) = rest.split_once("=\"").ok_or(format!("no label: {line:?}"))?;
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+                    return Err(format!("label name {name:?} in {line:?}"));
+                }
+                let mut escaped = false;
+                let end = value.bytes().position(|b| {
+                    let ends = b == b'"' && !escaped;
+                    escaped = b == b'\\' && !escaped;
+                    ends
+                });
+                let end = end.ok_or(format!("no end of a value: {line:?}"))?;
+                labels.push(format!("{name}={:?}", &value[..end]));
+                rest = &value[end + 1..];
+                match (rest.strip_prefix(','), rest.strip_prefix('}')) {
+                    (Some(next), _) => rest = next,
+                    (_, Some(next)) => {
+                        rest = next;
+                        break;
+                    }
+                    _ => return Err(format!("no end of labels: {line:?}")),
+                }
+            }
+        }
+        let names: HashSet<_> = labels.iter().map(|label| label.split('=').next()).collect();
+        if names.len() != labels.len() {
+            return Err(format!("a label comes twice: {line:?}"));
+        }
+        let number: f64 = rest.strip_prefix(' ').and_then(|number| number.parse().ok()).ok_or(format!("no number: {line:?}"))?;
+        if !number.is_finite() {
+            return Err(format!("not finite: {line:?}"));
+        }
+        labels.sort();
+        all.push(format!("{current}{labels:?}"));
+    }
+    Ok(all)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_series_is_valid_and_unique(reports in prop::collection::vec(any_report(), 1..4)) {
+        let mut frame = Frame::new();
+        for report in &reports {
+            frame.fill(report);
+            let printed = text(&frame);
+            let series = read(&printed).map_err(TestCaseError::fail)?;
+            let unique: HashSet<_> = series.iter().collect();
+            prop_assert_eq!(unique.len(), series.len(), "{}", printed);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_saw_other_reports_prints_the_same_as_a_new_one(reports in prop::collection::vec(any_report(), 2..4)) {
+        let mut frame = Frame::new();
+        for report in &reports {
+            frame.fill(report);
+        }
+        prop_assert_eq!(text(&frame), print(&reports[reports.len() - 1]));
+    }
+
+    #[test]
+    fn no_row_is_lost_while_ids_are_unique(names in prop::collection::vec(prop::sample::select(vec!["web", "db", "000000000001"]), 1..20)) {
+        let mut report = made::report();
+        report.workloads = names.iter().enumerate().map(|(n, name)| made::loose(&format!("{n:012x}{n:052x}"), name)).collect();
+        let mut frame = Frame::new();
+        frame.fill(&report);
+        prop_assert_eq!(frame.cut(), 0);
+        prop_assert_eq!(series(&text(&frame), "tare_workload_state").len(), names.len());
+    }
+}
+
+/// A report in which every metric of the table has a value.
+fn full() -> Report {
+    let mut report = made::crowd(3);
+    let host = &mut report.host;
+    host.seen.usage = made::usage(1);
+    host.seen.load = Some([0.5, 0.25, 1.0]);
+    host.seen.cores = Some(2);
+    host.seen.memory = Some(Bytes(8 << 30));
+    host.seen.booted = made::moment(1_700_000_000);
+    host.seen.own = Some(Own { cpu: Duration::from_secs(1), memory: Bytes(1) });
+    host.rates.uptime = Some(Duration::from_secs(7));
+    host.seen.disks = vec![Disk { what: "state".into(), path: "/var/lib/tare".into(), size: Bytes(2), available: Bytes(1) }];
+    let price = Arc::new(Price {
+        source: "a list".into(),
+        sku: "m7i.large".into(),
+        region: "us-east-1".into(),
+        usd: UsdPerHour(100_800_000),
+        per: Per::InstanceHour,
+        since: jiff::civil::date(2026, 2, 7),
+        from: Origin::BuiltIn,
+        basis: PriceBasis::Listed,
+    });
+    host.cost = NodeCost {
+        price: Some(price.clone()),
+        idle: Some(UsdPerHour(5)),
+        break_even: Some(Ratio(0.87)),
+        fargate_cover: Some(Ratio(0.43)),
+        ..NodeCost::default()
+    };
+    for row in &mut report.workloads {
+        row.seen.usage = made::usage(2);
+        row.cost.now = Some(UsdPerHour(1));
+        let what = [What::Cpu, What::Memory, What::Disk, What::Licence];
+        row.cost.parts = what.map(|what| Part { what, asked: None, used: None, amount: 1.0, price: price.clone(), rate: UsdPerHour(21_323_000) }).to_vec();
+        row.cost.otherwise = vec![fargate("x86_64"), fargate("arm64")];
+        row.seen.limits = row.containers[0].seen.limits;
+        row.rates = row.containers[0].rates.clone();
+    }
+    report.gaps = vec![Gap { from: SourceName::Cgroup, what: "pressure".into(), why: "off".into() }];
+    report.sources = vec![SourceRow { source: SourceName::Cgroup, answered: None, age: Some(Duration::ZERO), took: Some(Duration::ZERO), failures: 0 }];
+    report
+}
+
+#[test]
+fn prometheus_itself_has_nothing_to_say_against_it() {
+    let mut frame = Frame::new();
+    let mut report = full();
+    let mut hostile = made::loose("0123456789abcdef", "a\"b\\c\nd");
+    hostile.seen.usage = made::usage(1);
+    report.workloads.push(hostile);
+    frame.fill(&report);
+    let mut out = Vec::new();
+    encode(&frame, &mut out);
+    let agent = Agent::new();
+    agent.count_request("/metrics", 200);
+    agent.tick_duration.observe(0.004);
+    agent.count_gap(SourceName::Docker);
+    agent.count_cut("containers", 1);
+    agent.gather(&mut out);
+    let promtool = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let Ok(mut promtool) = promtool else {
+        println!("skipped: promtool is not installed (Debian package prometheus)");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(&out).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    let words = [said.stdout, said.stderr].concat();
+    assert!(said.status.success() && words.is_empty(), "{}", String::from_utf8_lossy(&words));
+}

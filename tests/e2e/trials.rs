@@ -10,9 +10,9 @@ use tare::report::Report;
 
 use crate::case::{About, Case, Expectation};
 use crate::exposition::Exposition;
-use crate::figures::{self, NoFigure, Part, Row};
+use crate::figures::{NoFigure, Part, Row};
 use crate::judge::{Found, Verdict, judge};
-use crate::{program, question};
+use crate::{program, question, rows};
 
 #[test]
 fn every_trial_has_the_right_answer() {
@@ -235,13 +235,11 @@ fn found(of: String, value: Option<Value>) -> Found {
 fn find(host: &Host, place: usize, about: &About, figure: &str) -> Result<Vec<Found>, NoFigure> {
     let report = &host.reports[place];
     if let Some(sum) = figure.strip_prefix("sum_of_") {
-        return Ok(vec![found(format!("sum of {sum}"), figures::sum(report, sum)?)]);
+        return Ok(vec![found(format!("sum of {sum}"), rows::sum(report, sum)?)]);
     }
-    let rows = figures::rows(report, about)?;
-    if let [Row::Host(_)] = rows[..] {
-        if let Some(count) = figures::count(report, figure) {
-            return Ok(vec![found("host".into(), Some(count))]);
-        }
+    let rows = rows::rows(report, about)?;
+    if let ([Row::Host(_)], Some(count)) = (&rows[..], rows::count(report, figure)) {
+        return Ok(vec![found("host".into(), Some(count))]);
     }
     let part = Part::of(about);
     let value = |row: Row<'_>| match figure.strip_prefix("increase.") {
@@ -255,8 +253,7 @@ fn find(host: &Host, place: usize, about: &About, figure: &str) -> Result<Vec<Fo
 fn increase(host: &Host, place: usize, row: Row<'_>, counter: &str, part: &Part) -> Result<Option<Value>, NoFigure> {
     let now = row.figure(counter, part)?;
     let Some(before) = place.checked_sub(1).map(|place| &host.reports[place]) else { return Ok(None) };
-    let rows = [figures::rows(before, &About::Word("*".into()))?].concat();
-    let Some(before) = rows.into_iter().find(|before| row.same(*before)) else { return Ok(None) };
+    let Some(before) = rows::rows(before, &About::Word("*".into()))?.into_iter().find(|before| row.same(*before)) else { return Ok(None) };
     if row.started_again(before) {
         return Ok(None);
     }

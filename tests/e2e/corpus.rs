@@ -10,7 +10,8 @@ mod targets;
 fn no_kept_seed_breaks_a_parser() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus");
     for (name, target) in targets::TARGETS {
-        let seeds: Vec<_> = fs::read_dir(corpus.join(name)).unwrap_or_else(|e| panic!("{name} has no corpus: {e}")).map(|entry| entry.unwrap().path()).collect();
+        let seeds: Vec<_> =
+            fs::read_dir(corpus.join(name)).unwrap_or_else(|e| panic!("{name} has no corpus: {e}")).map(|entry| entry.unwrap().path()).collect();
         assert!(!seeds.is_empty(), "{name} has no seed");
         for seed in seeds {
             println!("{}", seed.display());

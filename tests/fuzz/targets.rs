@@ -58,7 +58,14 @@ fn cgroup_v2(bytes: &[u8]) {
     let devices = v2::io_stat(bytes).unwrap_or_default();
     let distinct: std::collections::BTreeSet<_> = devices.iter().map(|row| row.device).collect();
     assert_eq!(distinct.len(), devices.len(), "one row a device");
-    assert_eq!(text::number(bytes), std::str::from_utf8(bytes).ok().map(str::trim_ascii).filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 20).and_then(|text| text.parse().ok()));
+    assert_eq!(
+        text::number(bytes),
+        std::str::from_utf8(bytes)
+            .ok()
+            .map(str::trim_ascii)
+            .filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 20)
+            .and_then(|text| text.parse().ok())
+    );
 }
 
 fn mountinfo(bytes: &[u8]) {
@@ -86,10 +93,11 @@ fn net_dev(bytes: &[u8]) {
 }
 
 fn pressure(bytes: &[u8]) {
-    let (one, other) = (psi::parse(bytes), v2::pressure(bytes));
-    // What both take they read alike.
-    if let (Some(one), Some(other)) = (one, other) {
-        assert_eq!(one.some, other.some);
+    let whole = b"some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n";
+    for read in [psi::parse, v2::pressure] {
+        let _ = read(bytes);
+        let after = read(&[whole.as_slice(), b"\n", &bytes.iter().copied().filter(|byte| *byte != b's').collect::<Vec<u8>>()].concat());
+        assert!(after.is_none_or(|stall| stall.some == Duration::from_micros(5)), "what follows a good line does not change it");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cost::NodeCost;
-use super::super::sample;
+use crate::sample;
 
 fn verdict(row: &WorkloadRow) -> Option<String> {
     Some(match &*row.seen.about.name {

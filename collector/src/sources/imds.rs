@@ -111,9 +111,9 @@ impl Imds {
 
         let mut trouble = None;
         let mut bodies = answers.into_iter().zip(&paths).map(|(answer, path)| match answer {
-            Ok(body) if path == DOCUMENT || word(&body).is_some() => Some(body),
+            Ok(body) if path == DOCUMENT || word(&body).is_some_and(|word| fits(path, word)) => Some(body),
             Ok(_) => {
-                trouble.get_or_insert_with(|| format!("{path}: what the metadata service says is no word"));
+                trouble.get_or_insert_with(|| format!("{path}: what the metadata service says is no such word"));
                 None
             }
             // Older emulators and outposts lack some of them: not known, and nothing to mend.
@@ -190,6 +190,16 @@ pub(crate) fn word(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?.trim_end_matches(['\r', '\n']);
     let fine = |b: u8| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b'{' | b'}');
     (!text.is_empty() && text.len() <= WORD_LIMIT && text.bytes().all(fine)).then_some(text)
+}
+
+/// Whether a word looks like what was asked for: a portal that wants a login answers every question alike.
+fn fits(path: &str, word: &str) -> bool {
+    match path.strip_prefix(META_DATA) {
+        Some("instance-id") => word.starts_with("i-"),
+        Some("instance-type") => word.contains('.'),
+        Some("placement/region" | "placement/availability-zone") => word.contains('-'),
+        _ => true,
+    }
 }
 
 fn explain(error: &Error) -> String {
@@ -274,6 +284,16 @@ mod tests {
         assert_eq!(instance(&read(&mut imds).await), &all);
         assert_eq!(service.asked(), Vec::<String>::new());
         assert!(imds.next.unwrap() > Instant::now() + Duration::from_secs(3000));
+    }
+
+    #[tokio::test]
+    async fn a_portal_that_answers_every_question_alike_is_no_instance() {
+        let service = Service::start().await;
+        for path in DATA.iter().map(|name| format!("{META_DATA}{name}")).chain([TOKEN.into(), DOCUMENT.into()]) {
+            service.says(&path, Answer::Text("OK".into()));
+        }
+        let reading = read(&mut patient(Address::Http(service.url()))).await;
+        assert!(reading.told.is_none() && reading.gaps[0].why.contains("no such word"), "{reading:?}");
     }
 
     #[tokio::test]

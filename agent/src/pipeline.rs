@@ -91,12 +91,15 @@ pub async fn replay(settings: &Settings, dir: &Path) -> Result<Vec<Arc<Report>>>
     Ok(reports)
 }
 
-fn sources(roots: &Roots, settings: &Settings) -> (Vec<Box<dyn Look>>, Vec<Box<dyn Source>>) {
+/// What reads kernel files, and what asks over a socket.
+type Sources = (Vec<Box<dyn Look>>, Vec<Box<dyn Source>>);
+
+fn sources(roots: &Roots, settings: &Settings) -> Sources {
     let disks = host::Settings { state: settings.host.state.clone(), disk_deadline: settings.host.disk_deadline };
     let daemon = docker::Settings { max_containers: settings.docker.max_containers, relist: settings.docker.relist, linger: settings.linger };
     let looks: Vec<Box<dyn Look>> = vec![
-        Box::new(Cgroups::new(roots.clone(), settings.cgroup.clone())),
-        Box::new(NetSpaces::new(roots.clone(), settings.network.clone())),
+        Box::new(Cgroups::new(roots.clone(), settings.cgroup)),
+        Box::new(NetSpaces::new(roots.clone(), settings.network)),
         Box::new(HostFiles::new(roots.clone(), disks)),
     ];
     let mut sources: Vec<Box<dyn Source>> =

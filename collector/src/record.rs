@@ -435,7 +435,7 @@ mod tests {
     #[test]
     fn container_ids_are_found_in_any_path() {
         let id = "0123456789abcdef".repeat(4);
-        assert_eq!(ids(&format!("/system.slice/docker-{id}.scope")), [id.clone()]);
+        assert_eq!(ids(&format!("/system.slice/docker-{id}.scope")), [id.as_str()]);
         assert_eq!(ids(&format!("12:memory:/docker/{id}\n")), [id]);
         assert!(ids("/user.slice/abcdef").is_empty());
     }

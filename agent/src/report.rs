@@ -297,7 +297,7 @@ fn gone(state: State) -> State {
 
 fn item(row: &WorkloadRow) -> Item<'_> {
     let live = !ended(row.seen.state);
-    let memory = || row.seen.usage.memory?.is.working_set;
+    let memory = || row.seen.usage.memory?.is.held();
     let host_network = row.containers.iter().any(|container| container.seen.net == NetOwner::Host);
     Item {
         about: &row.seen.about,

@@ -468,6 +468,13 @@ pub struct Memory {
     pub oom_kills: Option<u64>,
 }
 
+impl Memory {
+    /// What a table shows and a bill charges: the working set, or all that is used where nobody can say how much of it is idle cache.
+    pub fn held(&self) -> Option<Bytes> {
+        self.working_set.or(self.used)
+    }
+}
+
 /// One row a device; two fit without an allocation.
 pub type Io = SmallVec<[IoDevice; 2]>;
 

@@ -60,13 +60,14 @@ pub(super) fn usd(shown: i64) -> String {
 /// Tables show hundred-thousandths of a dollar an hour: 10,000 nano-dollars.
 pub(super) const SHOWN: i64 = 10_000;
 
-/// `12 s ago`, `3 min ago`, `2 h ago`. A look that seems to lie ahead is now.
+/// `12 s ago`, `3 min ago`, `2 h ago`; from two days on the moment itself: `2026-03-02 10:00 UTC`. A look that seems to lie ahead is now.
 pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     match now.as_second().saturating_sub(at.as_second()) {
         ..1 => "now".into(),
         seconds @ 1..120 => format!("{seconds} s ago"),
         seconds @ 120..7200 => format!("{} min ago", seconds / 60),
-        seconds => format!("{} h ago", seconds / 3600),
+        seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
     }
 }
 

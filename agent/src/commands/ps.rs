@@ -148,8 +148,7 @@ fn carried(rates: &Rates) -> Cell {
 }
 
 fn memory_of(usage: &Usage) -> Option<Bytes> {
-    let memory = usage.memory.as_ref()?.is;
-    memory.working_set.or(memory.used)
+    usage.memory?.is.held()
 }
 
 fn stated(label: &str, state: State, only: Option<&ContainerRow>) -> (String, Tone) {

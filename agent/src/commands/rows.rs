@@ -53,8 +53,7 @@ pub(super) fn kind(row: &WorkloadRow) -> u8 {
 
 /// The memory a table speaks of.
 pub(super) fn used(row: &WorkloadRow) -> Option<Bytes> {
-    let memory = row.seen.usage.memory.as_ref()?.is;
-    memory.working_set.or(memory.used)
+    row.seen.usage.memory?.is.held()
 }
 
 /// Whole hundredths of a core and whole MiB, as the table shows them: rows that look alike do not change places at every look.

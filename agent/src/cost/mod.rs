@@ -129,7 +129,7 @@ pub struct Item<'a> {
     pub own: Limits,
     /// Cores in use since the last look.
     pub cores: Option<Cores>,
-    /// Working set.
+    /// Working set, or all memory in use where that is not known.
     pub memory: Option<Bytes>,
     /// Why Fargate could not run it, where the runtime says so.
     pub unfit: Option<&'static str>,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,9 @@ impl Layers {
     /// The path of `below` in the first layer that has it, else in the first layer.
     pub fn path(&self, below: &str) -> PathBuf {
         let below = below.trim_start_matches('/');
+        if let [layer] = self.0.as_slice() {
+            return layer.join(below);
+        }
         let mut paths = self.0.iter().map(|layer| layer.join(below));
         paths.clone().find(|path| path.symlink_metadata().is_ok()).or_else(|| paths.next()).unwrap_or_else(|| PathBuf::from(below))
     }
@@ -203,7 +207,8 @@ impl Roots {
         if let Some(errno) = self.fault(&Path::new(top).join(below)) {
             return Err(Error::file(path, errno));
         }
-        let mut bytes = Vec::new();
+        // Most kernel files fit: one call instead of one each time a small buffer has grown.
+        let mut bytes = Vec::with_capacity(4 << 10);
         let file = fs::File::open(&path).map_err(|e| Error::file(&path, e))?;
         file.take(FILE_LIMIT as u64).read_to_end(&mut bytes).map_err(|e| Error::file(&path, e))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -216,6 +221,27 @@ impl Roots {
             return Some(Errno::NOENT);
         }
         faults.errno.get(path).copied()
+    }
+}
+
+/// Reads an open kernel file from its start into `buffer`, which grows to `longest` at most: the length, and whether there was more.
+pub(crate) fn read_again(file: impl AsFd, buffer: &mut Vec<u8>, longest: usize) -> Result<(usize, bool), Errno> {
+    let mut length = 0;
+    loop {
+        let room = &mut buffer[length..];
+        let read = match rustix::io::pread(&file, room, length as u64) {
+            Err(Errno::INTR) => continue,
+            read => read?,
+        };
+        length += read;
+        // The kernel fills the buffer as far as the text goes: what is shorter is whole.
+        if read == 0 || length < buffer.len() {
+            return Ok((length, false));
+        }
+        if buffer.len() >= longest {
+            return Ok((length, true));
+        }
+        buffer.resize((buffer.len() * 2).min(longest), 0);
     }
 }
 

@@ -14,7 +14,7 @@ use sysinfo::System;
 use crate::error::Error;
 use crate::roots::Roots;
 use crate::snapshot::{Disk, Gap, Host, Own, Pressure, Seen, SourceName, Stall, Usage};
-use crate::sources::{Look, Reading, Told, psi};
+use crate::sources::{Look, Reading, Told, psi, text};
 use crate::units::Stamp;
 
 use disks::Disks;
@@ -67,7 +67,7 @@ impl HostFiles {
             (host.booted, host.cores) = (stat.booted, stat.cores);
             host.usage.cpu = stat.cpu.map(|cpu| self.now(cpu));
         }
-        host.cores = self.texts.sys(&self.roots, "devices/system/cpu/online").ok().and_then(|text| machine::cpu_list(&text)).or(host.cores);
+        host.cores = self.texts.sys(&self.roots, ONLINE_CPUS).ok().and_then(|text| text::cpu_list(text.as_bytes())).or(host.cores);
         if let Some(text) = gaps.text("memory", self.texts.proc(&self.roots, "meminfo")) {
             let (total, memory) = machine::meminfo(&text);
             host.memory = total;
@@ -144,8 +144,16 @@ impl Gaps {
     }
 }
 
+/// Where the kernel lists the CPUs that are online, below `/sys`.
+pub(crate) const ONLINE_CPUS: &str = "devices/system/cpu/online";
+
+/// How many CPUs are online.
+pub(crate) fn online_cpus(roots: &Roots) -> Option<u32> {
+    text::cpu_list(roots.read_sys(ONLINE_CPUS).ok()?.as_bytes())
+}
+
 /// Of a recorded host what its files say, nothing of the real machine.
-fn identity(roots: &Roots) -> Host {
+pub(crate) fn identity(roots: &Roots) -> Host {
     let word = |text: String| Some(text.trim()).filter(|word| !word.is_empty()).map(Arc::<str>::from);
     let file = |below: &str| roots.read_proc(below).ok().and_then(word);
     let (name, arch, os, kernel) = match &roots.recorded {

@@ -150,7 +150,7 @@ pub struct Files {
 impl Files {
     /// Reads below these mounts.
     pub fn new(roots: Roots, mounts: Mounts) -> Files {
-        let layers = roots.sys.0.clone();
+        let layers = roots.sys.0.iter().take(if roots.recorded.is_some() { usize::MAX } else { 1 }).cloned().collect();
         let walked = mounts.walked().iter().map(PathBuf::from).collect();
         Files {
             roots,

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::roots::{Roots, read_again};
+use crate::roots::{Roots, open, read_again};
 
 /// Reads files below the roots.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Texts {
             Some(open) => open,
             None => {
                 let path = path();
-                let file = File::open(&path).map_err(|error| Error::file(&path, error))?;
+                let file = open(&path).map_err(|error| Error::file(&path, error))?;
                 (path, file)
             }
         };

@@ -69,15 +69,15 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match task {
         Command::Run(wanted) => {
             drop(out);
-            block_on(2, commands::run::run(settings, wanted.replay.as_deref()))??;
+            block_on(commands::run::run(settings, wanted.replay.as_deref()))??;
             return Ok(ExitCode::SUCCESS);
         }
         Command::Ps(wanted) => {
             let table = |report: &Report| commands::ps::table(report, Timestamp::now(), look, wanted.all);
-            view::write(&mut out, &block_on(1, looks(settings, &wanted))??, wanted.output, table)?;
+            view::write(&mut out, &block_on(looks(settings, &wanted))??, wanted.output, table)?;
         }
         Command::Cost(cost) => {
-            let reports = block_on(1, looks(settings, &cost.view))??;
+            let reports = block_on(looks(settings, &cost.view))??;
             match &cost.explain {
                 Some(name) => out.write_all(commands::cost::explain(reports.last().context("there is no look")?, name)?.as_bytes())?,
                 None => {
@@ -91,7 +91,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Doctor(wanted) => {
-            let reports = block_on(1, looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
+            let reports = block_on(looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
             let report = reports.last().context("nothing could be looked at")?;
             let findings = doctor::findings(report, settings, &Facts::ask(settings, &Roots::live()));
             match wanted.output {
@@ -103,15 +103,16 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Command::Config => out.write_all(commands::config::print(&loaded.layers).as_bytes())?,
         Command::Metrics => out.write_all(metrics::manual::manual().as_bytes())?,
-        Command::Record(wanted) => out.write_all(block_on(1, commands::record::record(settings, &wanted))??.as_bytes())?,
+        Command::Record(wanted) => out.write_all(block_on(commands::record::record(settings, &wanted))??.as_bytes())?,
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs to the end on `workers` threads. Errors: the machine gives no threads.
-fn block_on<F: Future>(workers: usize, task: F) -> anyhow::Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().context("cannot start the runtime")?;
+/// Runs to the end on this thread: there is little to do at a time, and handing it from thread to thread would cost more than doing it. Errors: the kernel gives
+/// no event queue.
+fn block_on<F: Future>(task: F) -> anyhow::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let done = runtime.block_on(task);
     // A look that hangs in a dead file system must not keep the program.
     runtime.shutdown_background();

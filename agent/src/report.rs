@@ -210,8 +210,11 @@ fn container_row(now: &Container, past: Option<&ContainerRow>, at: &Stamp) -> Co
     let restarted = now.restarts.zip(restarts_before).map_or(0, |(now, before)| now.saturating_sub(before));
     let vitals = Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same, rates: &rates };
     let warnings = warnings(&vitals);
-    let usage = kept(now.state, &now.usage, past.map(|past| &past.seen.usage));
-    ContainerRow { seen: Container { usage, ..now.clone() }, rates, warnings }
+    let mut seen = now.clone();
+    if let Some(past) = past.filter(|_| ended(now.state) && now.usage == Usage::default()) {
+        seen.usage.clone_from(&past.seen.usage);
+    }
+    ContainerRow { seen, rates, warnings }
 }
 
 /// Only what runs has an uptime; a start in the future (clocks that disagree) is not known, never negative.

@@ -1,8 +1,16 @@
-//! A tick in which nobody comes or goes is named and encoded without one allocation.
+//! A tick in which nobody comes or goes is named and encoded without one allocation, and looked at and reported with few.
 
 mod made;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use collector::merge::merge;
+use collector::sources::Look;
+use tare::cost::book::Book;
+use tare::cost::{Reckoning, Settings, Weights};
 use tare::metrics::frame::Frame;
+use tare::report::Reporter;
 use tare::sinks::prometheus::encode;
 
 #[test]
@@ -44,4 +52,32 @@ fn after_some_have_gone_it_is_steady_again() {
     frame.fill(&few);
     let counted = allocation_counter::measure(|| frame.fill(&few));
     assert_eq!(counted.count_total, 0);
+}
+
+/// From the kernel's files to the report. What is left of each container are the lists that its rows own.
+#[test]
+fn a_look_and_its_report_allocate_little() {
+    const CONTAINERS: u64 = 100;
+    let (_folder, roots) = made::tree::host(CONTAINERS as usize);
+    let mut cgroups = made::tree::cgroups(&roots);
+    let mut reporter = Reporter::new(None, Duration::from_secs(300), Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, None));
+    let mut before = None;
+    let mut tick = || {
+        let (mut snapshot, mut report) = (None, None);
+        let reading = Arc::new(cgroups.look(&[]));
+        let merged = allocation_counter::measure(|| snapshot = Some(merge(std::slice::from_ref(&reading), before.as_ref())));
+        let now = snapshot.take().unwrap();
+        let reported = allocation_counter::measure(|| report = Some(reporter.report(&now, Vec::new())));
+        assert_eq!(report.unwrap().workloads.len() as u64, CONTAINERS + 1);
+        let looked = allocation_counter::measure(|| drop(cgroups.look(&[])));
+        before = Some(now);
+        [looked, merged, reported].map(|counted| counted.count_total)
+    };
+    // All files are open and every figure has a past.
+    for _ in 0..7 {
+        tick();
+    }
+    let [looked, merged, reported] = tick();
+    println!("allocations for {CONTAINERS} containers: look {looked}, merge {merged}, report {reported}");
+    assert!(looked <= 10 && merged <= 2 * CONTAINERS && reported <= 3 * CONTAINERS, "look {looked}, merge {merged}, report {reported}");
 }

@@ -6,7 +6,7 @@ use collector::Collector;
 use collector::roots::Roots;
 use collector::sources::{Look, Source, cgroup, docker, host, net};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let roots = Roots::live();
     let looks: Vec<Box<dyn Look>> = vec![

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::Notify;
 
 use crate::snapshot::{Gap, SourceName};
 use crate::sources::{Look, Reading, Told};
@@ -17,7 +17,9 @@ pub struct Looker {
     names: Vec<SourceName>,
     /// `None` where the machine refused us the thread.
     turns: Option<Sender<Turn>>,
-    answers: UnboundedReceiver<Answer>,
+    answers: Receiver<Answer>,
+    /// The thread is through with a turn.
+    done: Arc<Notify>,
     turn: u64,
     /// How many looks of the last turn are still to answer.
     open: usize,
@@ -51,12 +53,14 @@ impl Looker {
     pub fn new(looks: Vec<Box<dyn Look>>) -> Looker {
         let names = looks.iter().map(|look| look.name()).collect();
         let (turns, asked) = channel();
-        let (answer, answers) = unbounded_channel();
-        let started = thread::Builder::new().name("looker".into()).spawn(move || serve(looks, &asked, &answer));
+        let (answer, answers) = channel();
+        let done = Arc::new(Notify::new());
+        let tell = done.clone();
+        let started = thread::Builder::new().name("looker".into()).spawn(move || serve(looks, &asked, &answer, &tell));
         if let Err(error) = &started {
             tracing::error!(%error, "no thread for reading kernel files");
         }
-        Looker { names, turns: started.is_ok().then_some(turns), answers, turn: 0, open: 0 }
+        Looker { names, turns: started.is_ok().then_some(turns), answers, done, turn: 0, open: 0 }
     }
 
     /// Runs all looks in order, each with the newest readings of the others. What has not answered by `by` is a gap; if the thread still hangs in an earlier turn, at
@@ -85,13 +89,20 @@ impl Looker {
         true
     }
 
+    /// Woken once for all answers, not for each: waking costs more than most looks.
     async fn gather(&mut self, looked: &mut [Option<Answered>], by: Instant) {
-        while self.open > 0 {
-            let Ok(Some(answer)) = tokio::time::timeout_at(by.into(), self.answers.recv()).await else { return };
-            if answer.turn == self.turn {
-                self.open -= 1;
-                looked[answer.look] = Some(answer.answered);
+        let mut late = false;
+        loop {
+            while let Ok(answer) = self.answers.try_recv() {
+                if answer.turn == self.turn {
+                    self.open -= 1;
+                    looked[answer.look] = Some(answer.answered);
+                }
             }
+            if self.open == 0 || late {
+                return;
+            }
+            late = tokio::time::timeout_at(by.into(), self.done.notified()).await.is_err();
         }
     }
 }
@@ -102,7 +113,7 @@ pub(crate) fn nothing(from: SourceName, why: String) -> Reading {
 }
 
 /// The thread: one turn after the other.
-fn serve(mut looks: Vec<Box<dyn Look>>, turns: &Receiver<Turn>, answers: &UnboundedSender<Answer>) {
+fn serve(mut looks: Vec<Box<dyn Look>>, turns: &Receiver<Turn>, answers: &Sender<Answer>, done: &Notify) {
     let mut rests = vec![Rest::default(); looks.len()];
     while let Ok(Turn { number, mut known }) = turns.recv() {
         for (index, (look, rest)) in looks.iter_mut().zip(&mut rests).enumerate() {
@@ -114,6 +125,7 @@ fn serve(mut looks: Vec<Box<dyn Look>>, turns: &Receiver<Turn>, answers: &Unboun
                 return;
             }
         }
+        done.notify_one();
     }
 }
 
@@ -243,7 +255,7 @@ mod tests {
         drop((a, b));
         // It hangs no more once both late answers are there.
         while looker.open > 0 {
-            let late = looker.answers.recv().await.unwrap();
+            let late = looker.answers.recv().unwrap();
             assert_eq!(late.turn, 1);
             looker.open -= 1;
         }

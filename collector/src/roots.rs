@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,9 @@ impl Layers {
     /// The path of `below` in the first layer that has it, else in the first layer.
     pub fn path(&self, below: &str) -> PathBuf {
         let below = below.trim_start_matches('/');
+        if let [layer] = self.0.as_slice() {
+            return layer.join(below);
+        }
         let mut paths = self.0.iter().map(|layer| layer.join(below));
         paths.clone().find(|path| path.symlink_metadata().is_ok()).or_else(|| paths.next()).unwrap_or_else(|| PathBuf::from(below))
     }
@@ -223,6 +227,27 @@ impl Roots {
     }
 }
 
+/// Reads an open kernel file from its start into `buffer`, which grows to `longest` at most: the length, and whether there was more.
+pub(crate) fn read_again(file: impl AsFd, buffer: &mut Vec<u8>, longest: usize) -> Result<(usize, bool), Errno> {
+    let mut length = 0;
+    loop {
+        let room = &mut buffer[length..];
+        let read = match rustix::io::pread(&file, room, length as u64) {
+            Err(Errno::INTR) => continue,
+            read => read?,
+        };
+        length += read;
+        // The kernel fills the buffer as far as the text goes: what is shorter is whole.
+        if read == 0 || length < buffer.len() {
+            return Ok((length, false));
+        }
+        if buffer.len() >= longest {
+            return Ok((length, true));
+        }
+        buffer.resize((buffer.len() * 2).min(longest), 0);
+    }
+}
+
 /// One instant of `clock.json`.
 #[derive(Deserialize)]
 struct ClockFile {
@@ -285,7 +310,8 @@ pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
 
 /// The first `limit` bytes of a file.
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most kernel files fit: one call instead of one each time a small buffer has grown.
+    let mut bytes = Vec::with_capacity(limit.min(4 << 10));
     open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,6 +1,8 @@
 //! Reports made by hand, for tests and benchmarks: small ones that show a point, and large ones of any size.
 #![allow(dead_code, unreachable_pub, reason = "part of several test programs, each of which takes what it needs")]
 
+pub mod tree;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,7 +2,9 @@
 
 mod disks;
 pub mod machine;
+mod texts;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::sources::{Look, Reading, Told, psi, text};
 use crate::units::Stamp;
 
 use disks::Disks;
+use texts::Texts;
 
 /// What may be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,7 @@ pub struct HostFiles {
     state: PathBuf,
     /// What does not change while the machine runs.
     fixed: Option<Host>,
+    texts: Texts,
     disks: Disks,
     /// The disks at their last turn, and what was wrong with them.
     seen: (Vec<Disk>, Vec<String>),
@@ -45,27 +49,35 @@ const DISKS_EVERY: u32 = 6;
 impl HostFiles {
     /// Nothing is read before the first look.
     pub fn new(roots: Roots, settings: Settings) -> HostFiles {
-        HostFiles { roots, state: settings.state, fixed: None, disks: Disks::new(settings.disk_deadline), seen: Default::default(), wait: 0 }
+        HostFiles {
+            roots,
+            state: settings.state,
+            fixed: None,
+            texts: Texts::default(),
+            disks: Disks::new(settings.disk_deadline),
+            seen: Default::default(),
+            wait: 0,
+        }
     }
 
     fn host(&mut self, known: &[Arc<Reading>], gaps: &mut Gaps) -> Host {
         let mut host = self.fixed.get_or_insert_with(|| identity(&self.roots)).clone();
-        if let Some(text) = gaps.text("cpu", self.roots.read_proc("stat")) {
+        if let Some(text) = gaps.text("cpu", self.texts.proc(&self.roots, "stat")) {
             let stat = machine::stat(&text);
             (host.booted, host.cores) = (stat.booted, stat.cores);
             host.usage.cpu = stat.cpu.map(|cpu| self.now(cpu));
         }
-        host.cores = online_cpus(&self.roots).or(host.cores);
-        if let Some(text) = gaps.text("memory", self.roots.read_proc("meminfo")) {
+        host.cores = self.texts.sys(&self.roots, ONLINE_CPUS).ok().and_then(|text| text::cpu_list(text.as_bytes())).or(host.cores);
+        if let Some(text) = gaps.text("memory", self.texts.proc(&self.roots, "meminfo")) {
             let (total, memory) = machine::meminfo(&text);
             host.memory = total;
             host.usage.memory = memory.used.map(|_| self.now(memory));
         }
-        host.load = gaps.text("load", self.roots.read_proc("loadavg")).and_then(|text| machine::loadavg(&text));
+        host.load = gaps.text("load", self.texts.proc(&self.roots, "loadavg")).and_then(|text| machine::loadavg(&text));
         host.usage.pressure = self.pressure(gaps);
         if self.roots.recorded.is_none() {
             host.disks = self.disks(known, gaps);
-            host.own = own();
+            host.own = own(&mut self.texts);
         }
         host
     }
@@ -75,9 +87,9 @@ impl HostFiles {
     }
 
     /// Unknown where the kernel has no PSI: the files are missing, empty or refuse to be read.
-    fn pressure(&self, gaps: &mut Gaps) -> Option<Seen<Pressure>> {
-        let read = |resource: &str| -> Result<Option<Stall>, Error> { Ok(psi::parse(self.roots.read_proc(&format!("pressure/{resource}"))?.as_bytes())) };
-        let [cpu, memory, io] = ["cpu", "memory", "io"].map(read);
+    fn pressure(&mut self, gaps: &mut Gaps) -> Option<Seen<Pressure>> {
+        let mut read = |file| -> Result<Option<Stall>, Error> { Ok(psi::parse(self.texts.proc(&self.roots, file)?.as_bytes())) };
+        let [cpu, memory, io] = ["pressure/cpu", "pressure/memory", "pressure/io"].map(&mut read);
         // One reason is enough: it is the same for all three.
         if let Some(error) = [&cpu, &memory, &io].into_iter().find_map(|read| read.as_ref().err()) {
             gaps.say("pressure", error.to_string());
@@ -127,7 +139,7 @@ impl Gaps {
         self.0.push(Gap { from: SourceName::Host, what: what.into(), why: why.into() });
     }
 
-    fn text(&mut self, what: &str, read: Result<String, Error>) -> Option<String> {
+    fn text<'t>(&mut self, what: &str, read: Result<Cow<'t, str>, Error>) -> Option<Cow<'t, str>> {
         read.map_err(|error| self.say(what, error.to_string())).ok()
     }
 }
@@ -163,10 +175,10 @@ pub(crate) fn identity(roots: &Roots) -> Host {
 }
 
 /// What Tare itself uses, asked of the real machine.
-fn own() -> Option<Own> {
+fn own(texts: &mut Texts) -> Option<Own> {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let cpu = Duration::new(u64::try_from(spent.tv_sec).ok()?, u32::try_from(spent.tv_nsec).ok()?);
-    let memory = machine::resident(&std::fs::read_to_string("/proc/self/status").ok()?)?;
+    let memory = machine::resident(&texts.own("/proc/self/status").ok()?)?;
     Some(Own { cpu, memory })
 }
 

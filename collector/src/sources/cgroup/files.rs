@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::gaps::{Gaps, Trouble};
 use super::mounts::Mounts;
-use crate::roots::Roots;
+use crate::roots::{Roots, read_again};
 
 /// One mounted hierarchy: v2's only one, or a v1 controller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,7 +304,7 @@ impl Files {
     /// Reads the whole file and takes what it says.
     fn take<T>(&mut self, at: &str, file: &File<T>, older: bool, fd: impl AsFd, into: &mut T) -> Result<(), Errno> {
         let name = if older { file.older.unwrap_or(file.name) } else { file.name };
-        let read = self.fault(file.tree, at, name).map_or_else(|| read_whole(fd, &mut self.buffer), Err);
+        let read = self.fault(file.tree, at, name).map_or_else(|| read_again(fd, &mut self.buffer, LONGEST), Err);
         let (length, cut) = match read {
             Ok(read) => read,
             Err(Errno::OPNOTSUPP) => {
@@ -450,25 +450,4 @@ fn fill<'p>(path: &'p mut Vec<u8>, parts: &[&[u8]]) -> Result<&'p CStr, Errno> {
 /// The path of a folder of the tree.
 fn folder<'p>(path: &'p mut Vec<u8>, layer: &Path, mount: &Path, at: &str) -> Result<&'p CStr, Errno> {
     fill(path, &[layer.as_os_str().as_bytes(), mount.as_os_str().as_bytes(), at.trim_start_matches('/').as_bytes()])
-}
-
-/// The length of the file in the buffer, and whether there was more.
-fn read_whole(fd: impl AsFd, buffer: &mut Vec<u8>) -> Result<(usize, bool), Errno> {
-    let mut length = 0;
-    loop {
-        let room = &mut buffer[length..];
-        let read = match rustix::io::pread(&fd, room, length as u64) {
-            Err(Errno::INTR) => continue,
-            read => read?,
-        };
-        length += read;
-        // The kernel fills the buffer as far as the text goes: what is shorter is whole.
-        if read == 0 || length < buffer.len() {
-            return Ok((length, false));
-        }
-        if buffer.len() >= LONGEST {
-            return Ok((length, true));
-        }
-        buffer.resize((buffer.len() * 2).min(LONGEST), 0);
-    }
 }

@@ -21,7 +21,10 @@ pub fn explain(row: &WorkloadRow, host: &HostRow, at: &Stamp) -> Vec<String> {
     match (&row.cost.now, &*row.cost.parts) {
         (Some(now), [cpu, memory]) => here(&mut lines, &row.cost, *now, [cpu, memory], &host.cost, today),
         (Some(_), _) => lines.push("  now     0 $/h   it does not run".into()),
-        (None, _) => lines.push(format!("  now     –   {}", host.cost.why_no_price.as_deref().unwrap_or("the price of this machine is unknown"))),
+        (None, _) => {
+            let why = if host.cost.price.is_some() { "nothing asked, and its use was not seen yet" } else { "the price of this machine is unknown" };
+            lines.push(format!("  now     –   {}", host.cost.why_no_price.as_deref().unwrap_or(why)));
+        }
     }
     row.cost.otherwise.iter().for_each(|otherwise| elsewhere(&mut lines, otherwise, &row.seen.about.key, &host.cost, today));
     lines

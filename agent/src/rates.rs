@@ -63,7 +63,7 @@ pub fn between(before: Option<&Usage>, now: &Usage, limits: &Limits) -> Rates {
     let Some(before) = before else { return rates };
     if let Some((span, then, now)) = pair(&before.cpu, &now.cpu) {
         rates.cpu = used(span, then, now);
-        rates.cpu_of_limit = rates.cpu.zip(limits.cores.value()).and_then(|(cores, limit)| ratio(cores.0, limit.0));
+        rates.cpu_of_limit = cpu_of_limit(rates.cpu, limits);
         rates.throttled = throttled(then, now);
     }
     if let Some((span, then, now)) = pair(&before.io, &now.io) {
@@ -78,9 +78,9 @@ pub fn between(before: Option<&Usage>, now: &Usage, limits: &Limits) -> Rates {
     rates
 }
 
-/// Rates of a workload without a cgroup of its own: the sum over its containers, known only where each one's is.
-/// Ratios are left to those who know the limits; the network is one for all and comes from the workload's own figures.
-pub fn sum<'a>(parts: impl Iterator<Item = &'a Rates> + Clone) -> Rates {
+/// Rates of a workload without a cgroup of its own: the sum over its containers, known only where each one's is, and its CPU over `limits`.
+/// The network is one for all and comes from the workload's own figures.
+pub fn sum<'a>(parts: impl Iterator<Item = &'a Rates> + Clone, limits: &Limits) -> Rates {
     let mut io: SmallVec<[IoRate; 2]> = SmallVec::new();
     for rate in parts.clone().flat_map(|part| &part.io) {
         match io.iter_mut().find(|sum| sum.device == rate.device) {
@@ -91,7 +91,8 @@ pub fn sum<'a>(parts: impl Iterator<Item = &'a Rates> + Clone) -> Rates {
             None => io.push(*rate),
         }
     }
-    Rates { cpu: parts.map(|part| part.cpu).try_fold(Cores(0.0), |sum, cpu| Some(Cores(sum.0 + cpu?.0))), io, ..Rates::default() }
+    let cpu = parts.map(|part| part.cpu).try_fold(Cores(0.0), |sum, cpu| Some(Cores(sum.0 + cpu?.0)));
+    Rates { cpu, cpu_of_limit: cpu_of_limit(cpu, limits), io, ..Rates::default() }
 }
 
 /// Both readings and the time between them, where both are by the same source and time has passed.
@@ -143,6 +144,10 @@ fn waited(span: Duration, then: &Pressure, now: &Pressure) -> Waited {
         ratio(waited.as_secs_f64(), span.as_secs_f64())
     };
     Waited { cpu: share(then.cpu, now.cpu), memory: share(then.memory, now.memory), io: share(then.io, now.io) }
+}
+
+fn cpu_of_limit(cpu: Option<Cores>, limits: &Limits) -> Option<Ratio> {
+    ratio(cpu?.0, limits.cores.value()?.0)
 }
 
 fn memory_of_limit(now: &Usage, limits: &Limits) -> Option<Ratio> {

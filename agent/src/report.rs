@@ -170,13 +170,15 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
     let containers: Vec<ContainerRow> = now.containers.iter().map(container).collect();
     let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
     let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
-    if now.cgroup.is_none() && !containers.is_empty() {
-        let sum = rates::sum(containers.iter().map(|container| &container.rates));
-        (rates.cpu, rates.io) = (sum.cpu, sum.io);
+    // Counters of a sum jump when a container comes or goes: what moved is known of each one only.
+    let summed = now.cgroup.is_none() && !containers.is_empty();
+    if summed {
+        let sum = rates::sum(containers.iter().map(|container| &container.rates), &now.limits);
+        (rates.cpu, rates.cpu_of_limit, rates.io, rates.throttled) = (sum.cpu, sum.cpu_of_limit, sum.io, None);
     }
     rates.uptime = uptime(now.state, now.started, at);
     let usage = kept(now.state, &now.usage, past.map(|past| &past.seen.usage));
-    let before = same.map(|past| &past.seen.usage);
+    let before = same.map(|past| &past.seen.usage).filter(|_| !summed);
     let vitals = Vitals { state: now.state, health: None, restarted: 0, oom: None, usage: &usage, before, rates: &rates };
     let mut warnings = warnings(&vitals);
     for words in containers.iter().flat_map(|container| &container.warnings) {
@@ -312,7 +314,7 @@ fn item(row: &WorkloadRow) -> Item<'_> {
 mod tests {
     use collector::identity::{ContainerId, Key};
     use collector::snapshot::{About, Asked, ContainerAbout, Cpu, Memory, Seen, SourceName, Weights};
-    use collector::units::Bytes;
+    use collector::units::{Bytes, Ratio};
 
     use super::*;
 
@@ -393,6 +395,38 @@ mod tests {
         reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
         let report = reporter.report(&snapshot(20, vec![loose(State::Running, 2, usage(20, 7))]), vec![]);
         assert_eq!((report.workloads[0].rates.cpu, report.workloads[0].containers[0].rates.cpu), (None, None));
+    }
+
+    /// A pod whose own cgroup is not seen: its figures are sums over its containers.
+    fn pod(second: i64, containers: &[(&str, u64, u64)]) -> Workload {
+        let one = |(id, cpu_seconds, kills): &(&str, u64, u64)| {
+            let mut one = loose(State::Running, 1, usage(second, *cpu_seconds)).containers.remove(0);
+            one.about = Arc::new(ContainerAbout { id: (*id).into(), ..ContainerAbout::clone(&one.about) });
+            one.cgroup = Some(format!("/pod/{id}").as_str().into());
+            one.usage.memory.as_mut().unwrap().is.oom_kills = Some(*kills);
+            one
+        };
+        let mut usage = usage(second, containers.iter().map(|one| one.1).sum());
+        usage.memory.as_mut().unwrap().is.oom_kills = Some(containers.iter().map(|one| one.2).sum());
+        Workload {
+            about: Arc::new(About { key: Key::Pod("70859706".into()), name: "web".into(), project: None }),
+            cgroup: None,
+            limits: Limits { cores: Limit::Of(Cores(2.0)), ..Limits::default() },
+            containers: containers.iter().map(one).collect(),
+            ..loose(State::Running, 0, usage)
+        }
+    }
+
+    #[test]
+    fn a_container_that_joins_is_no_burst_of_cpu_and_no_kill() {
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![pod(10, &[("a1", 2, 0)])]), vec![]);
+        let both = reporter.report(&snapshot(20, vec![pod(20, &[("a1", 7, 0), ("b2", 900, 3)])]), vec![]);
+        let row = &both.workloads[0];
+        assert_eq!((row.rates.cpu, row.rates.cpu_of_limit), (None, None));
+        assert!(!row.warnings.iter().any(|words| words.contains("killed")), "{:?}", row.warnings);
+        let later = reporter.report(&snapshot(30, vec![pod(30, &[("a1", 12, 0), ("b2", 915, 3)])]), vec![]);
+        assert_eq!((later.workloads[0].rates.cpu, later.workloads[0].rates.cpu_of_limit), (Some(Cores(2.0)), Some(Ratio(1.0))));
     }
 
     #[test]

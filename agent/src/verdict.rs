@@ -43,6 +43,10 @@ fn too_small(row: &WorkloadRow, fargate: &Otherwise, size: &Size) -> Vec<String>
 /// That of the machine (`NodeCost::break_even`) is for its whole capacity; a task that Fargate rounds up has a lower one.
 fn cheaper(row: &WorkloadRow, fargate: UsdPerHour) -> Option<String> {
     let (now, total) = (row.cost.now?, row.cost.total?);
+    // Half a price compares with nothing.
+    if row.cost.parts.iter().any(|part| part.asked.is_none() && part.used.is_none()) {
+        return None;
+    }
     let fill = now.usd() / fargate.usd() * 100.0;
     Some(if now >= fargate {
         "Fargate is cheaper even when this node is full".into()
@@ -94,7 +98,7 @@ mod tests {
 
     use collector::identity::Key;
     use collector::snapshot::{About, Asked, Host, Instance, Limits, State, Usage, Workload};
-    use collector::units::Cores;
+    use collector::units::{Cores, Limit};
 
     use crate::cost::book::Book;
     use crate::cost::{Item, Reckoning, Settings, Weights};
@@ -108,6 +112,7 @@ mod tests {
         project: Option<&'static str>,
         key: Key,
         asked: Option<(f64, f64)>,
+        limit: Option<(f64, f64)>,
         used: Option<(f64, f64)>,
         neighbour: (f64, f64),
         today: &'static str,
@@ -123,6 +128,7 @@ mod tests {
             project: None,
             key: Key::Loose("a".into()),
             asked: Some((0.5, 1.0)),
+            limit: None,
             used: Some((0.21, 0.62)),
             neighbour: (0.0, 0.0),
             today: "2026-11-25",
@@ -137,7 +143,8 @@ mod tests {
         let beside = About { key: Key::Loose("b".into()), name: "beside".into(), project: case.project.map(Into::into) };
         let asked = Asked { cores: case.asked.map(|asked| Cores(asked.0)), memory: case.asked.map(|asked| gib(asked.1)) };
         let (cores, memory) = (case.used.map(|used| Cores(used.0)), case.used.map(|used| gib(used.1)));
-        let item = Item { about: &about, runs: true, asked, own: Limits::default(), cores, memory, unfit: None };
+        let own = case.limit.map(|own| Limits { cores: Limit::Of(Cores(own.0)), memory: Limit::Of(gib(own.1)), ..Limits::default() }).unwrap_or_default();
+        let item = Item { about: &about, runs: true, asked, own, cores, memory, unfit: None };
         let taken = Asked { cores: Some(Cores(case.neighbour.0)), memory: Some(gib(case.neighbour.1)) };
         let items = [item, Item { about: &beside, asked: taken, ..item }];
         let mut reckoning = Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, None);
@@ -169,6 +176,10 @@ mod tests {
         assert_eq!(says(Case { kind: Some("c7a.large"), ..case() }), "Fargate is cheaper even when this node is full");
         assert_eq!(says(Case { kind: None, ..case() }), "");
         assert_eq!(says(Case { key: Key::System, ..case() }), "host process");
+        // As before the second look: of the CPU in use nothing is known.
+        for used in [None, Some((f64::NAN, 0.62))] {
+            assert_eq!(says(Case { asked: None, limit: Some((0.5, 1.0)), used, ..case() }), "sized by its limit");
+        }
     }
 
     #[test]

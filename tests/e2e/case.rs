@@ -80,7 +80,8 @@ impl std::fmt::Display for About {
 impl Case {
     /// The cases in the folders below `folder`, by name. A folder without `case.json` is none.
     pub fn all(folder: &Path) -> Vec<Case> {
-        let mut folders: Vec<PathBuf> = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())).map(|entry| entry.unwrap().path()).collect();
+        let mut folders: Vec<PathBuf> =
+            fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())).map(|entry| entry.unwrap().path()).collect();
         folders.sort();
         folders.into_iter().filter(|folder| folder.join("case.json").is_file()).map(|folder| Case::read(&folder)).collect()
     }

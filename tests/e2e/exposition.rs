@@ -121,7 +121,7 @@ impl Reader {
             if empty(&family.help) || family.kind.is_none() {
                 return Err(format!("{} has no HELP or no TYPE", family.name));
             }
-            if family.kind.as_deref() == Some("counter") != family.name.ends_with("_total") {
+            if (family.kind.as_deref() == Some("counter")) != family.name.ends_with("_total") {
                 return Err(format!("{}: counters and only they end in _total", family.name));
             }
         }

@@ -34,7 +34,8 @@ fn report(served: &Served) -> Option<Report> {
 
 /// Waits for a report that is so.
 fn until(served: &Served, so: impl Fn(&Report) -> bool) -> Report {
-    program::until(|| report(served).filter(&so)).unwrap_or_else(|| panic!("it never came to it: {:?}\n{}", report(served).map(|report| report.gaps), served.log()))
+    program::until(|| report(served).filter(&so))
+        .unwrap_or_else(|| panic!("it never came to it: {:?}\n{}", report(served).map(|report| report.gaps), served.log()))
 }
 
 fn docker_gaps(report: &Report) -> Vec<String> {
@@ -79,7 +80,8 @@ fn a_socket_that_we_may_not_open_is_said_and_the_rest_goes_on() {
 /// Its list row and its inspect.
 fn container(id: &str) -> (serde_json::Value, serde_json::Value) {
     let row = json!({"Id": id, "Names": ["/fake-web"], "Image": "fake:1", "ImageID": "sha256:00", "State": "running", "Status": "Up", "Labels": {}, "HostConfig": {"NetworkMode": "none"}, "Created": 1772438400});
-    let state = json!({"Status": "running", "Running": true, "Pid": 0, "ExitCode": 0, "StartedAt": "2026-03-02T09:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
+    let state =
+        json!({"Status": "running", "Running": true, "Pid": 0, "ExitCode": 0, "StartedAt": "2026-03-02T09:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
     let inspect = json!({"Id": id, "Name": "/fake-web", "RestartCount": 0, "State": state, "Image": "sha256:00", "HostConfig": {"NetworkMode": "none"}, "Config": {"Image": "fake:1", "Labels": {}}});
     (row, inspect)
 }
@@ -129,7 +131,12 @@ fn a_port_in_use_is_a_clear_error() {
 fn wrong_settings_stop_it_before_a_port_opens() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tare.toml");
-    for (text, words) in [("intervall = \"10s\"\n", "interval"), ("interval = \"soon\"\n", "interval"), ("[web\n", "tare.toml"), ("interval = 3\n[docker]\nsockets = \"x\"\n", "socket")] {
+    for (text, words) in [
+        ("intervall = \"10s\"\n", "interval"),
+        ("interval = \"soon\"\n", "interval"),
+        ("[web\n", "tare.toml"),
+        ("interval = 3\n[docker]\nsockets = \"x\"\n", "socket"),
+    ] {
         fs::write(&file, text).unwrap();
         let said = program::finish(program::command(["run", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]));
         assert_eq!(said.status.code(), Some(78), "{text}: {}", said.log);

@@ -103,7 +103,10 @@ fn words(expected: &Expectation, rows: &[Found]) -> Verdict {
         return Verdict::Broken("nothing is said".into());
     }
     let text = said.join("; ").to_lowercase();
-    let wanted: Vec<String> = texts(&expected.value).iter().flat_map(|text| text.to_lowercase().split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect::<Vec<_>>()).collect();
+    let wanted: Vec<String> = texts(&expected.value)
+        .iter()
+        .flat_map(|text| text.to_lowercase().split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let wanted: Vec<String> = wanted.into_iter().filter(|word| word.len() > 3).collect();
     if wanted.is_empty() || wanted.iter().any(|word| text.contains(word.as_str())) {
         return Verdict::Held;

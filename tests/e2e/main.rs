@@ -13,4 +13,5 @@ mod judge;
 mod program;
 mod prometheus;
 mod question;
+mod rows;
 mod trials;

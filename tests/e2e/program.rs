@@ -178,11 +178,6 @@ impl Served {
         self.lines.lock().expect("no writer panics").clone()
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Asks it to end (SIGTERM) and says how it did; `None` when it had to be killed.
     pub fn stop(mut self) -> (Option<ExitStatus>, String) {
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -10,9 +10,9 @@ use tare::report::Report;
 
 use crate::case::{About, Case, Expectation};
 use crate::exposition::Exposition;
-use crate::figures::{self, NoFigure, Part, Row};
+use crate::figures::{NoFigure, Part, Row};
 use crate::judge::{Found, Verdict, judge};
-use crate::{program, question};
+use crate::{program, question, rows};
 
 #[test]
 fn every_trial_has_the_right_answer() {
@@ -56,7 +56,13 @@ impl Tally {
         for (number, expected) in case.expect.iter().enumerate() {
             let name = format!("{} #{number} {} {} {}", case.id, expected.about, expected.figure, expected.op);
             match expect(case, &told, expected) {
-                Verdict::Held => self.held += 1,
+                Verdict::Held => {
+                    self.held += 1;
+                    if matches!(&expected.about, About::Word(word) if word == "all sinks") {
+                        self.skipped += 1;
+                        println!("skipped: {name} in CloudWatch, EMF, OTLP and remote write: sinks that push are not built yet");
+                    }
+                }
                 Verdict::Skipped(why) => {
                     self.skipped += 1;
                     println!("skipped: {name}: {why}");
@@ -151,14 +157,16 @@ fn until(case: &Case, at: &str) -> Result<tempfile::TempDir, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     for entry in std::fs::read_dir(&case.folder).map_err(|e| e.to_string())?.flatten() {
         if !looks[place + 1..].iter().any(|later| entry.file_name() == later.as_str()) {
-            std::os::unix::fs::symlink(std::path::absolute(entry.path()).map_err(|e| e.to_string())?, folder.path().join(entry.file_name())).map_err(|e| e.to_string())?;
+            std::os::unix::fs::symlink(std::path::absolute(entry.path()).map_err(|e| e.to_string())?, folder.path().join(entry.file_name()))
+                .map_err(|e| e.to_string())?;
         }
     }
     Ok(folder)
 }
 
 /// Sources that are not built yet, by the folder that stands for them in a recorded host.
-const NOT_BUILT: [(&str, &str); 4] = [("tmde", "ECS task metadata"), ("kubelet", "the kubelet"), ("kube", "the Kubernetes API"), ("ecs-agent", "the ECS agent")];
+const NOT_BUILT: [(&str, &str); 4] =
+    [("tmde", "ECS task metadata"), ("kubelet", "the kubelet"), ("kube", "the Kubernetes API"), ("ecs-agent", "the ECS agent")];
 
 fn expect(case: &Case, told: &Told, expected: &Expectation) -> Verdict {
     if expected.only.is_some() || expected.run.is_some() || expected.about.member("only").is_some() || expected.about.member("run").is_some() {
@@ -227,13 +235,11 @@ fn found(of: String, value: Option<Value>) -> Found {
 fn find(host: &Host, place: usize, about: &About, figure: &str) -> Result<Vec<Found>, NoFigure> {
     let report = &host.reports[place];
     if let Some(sum) = figure.strip_prefix("sum_of_") {
-        return Ok(vec![found(format!("sum of {sum}"), figures::sum(report, sum)?)]);
+        return Ok(vec![found(format!("sum of {sum}"), rows::sum(report, sum)?)]);
     }
-    let rows = figures::rows(report, about)?;
-    if let [Row::Host(_)] = rows[..] {
-        if let Some(count) = figures::count(report, figure) {
-            return Ok(vec![found("host".into(), Some(count))]);
-        }
+    let rows = rows::rows(report, about)?;
+    if let ([Row::Host(_)], Some(count)) = (&rows[..], rows::count(report, figure)) {
+        return Ok(vec![found("host".into(), Some(count))]);
     }
     let part = Part::of(about);
     let value = |row: Row<'_>| match figure.strip_prefix("increase.") {
@@ -247,8 +253,7 @@ fn find(host: &Host, place: usize, about: &About, figure: &str) -> Result<Vec<Fo
 fn increase(host: &Host, place: usize, row: Row<'_>, counter: &str, part: &Part) -> Result<Option<Value>, NoFigure> {
     let now = row.figure(counter, part)?;
     let Some(before) = place.checked_sub(1).map(|place| &host.reports[place]) else { return Ok(None) };
-    let rows = [figures::rows(before, &About::Word("*".into()))?].concat();
-    let Some(before) = rows.into_iter().find(|before| row.same(*before)) else { return Ok(None) };
+    let Some(before) = rows::rows(before, &About::Word("*".into()))?.into_iter().find(|before| row.same(*before)) else { return Ok(None) };
     if row.started_again(before) {
         return Ok(None);
     }
@@ -275,7 +280,9 @@ fn agent(host: &Host, figure: &str) -> Result<Vec<Found>, NoFigure> {
 
 /// Figures of what Tare tells on standard error.
 fn log(log: &str, figure: &str) -> Result<Vec<Found>, NoFigure> {
-    let at = |level: &str| log.lines().filter(|line| line.split_whitespace().take(3).any(|word| word == level) || line.contains(&format!("\"level\":\"{level}\""))).count();
+    let at = |level: &str| {
+        log.lines().filter(|line| line.split_whitespace().take(3).any(|word| word == level) || line.contains(&format!("\"level\":\"{level}\""))).count()
+    };
     let value: Value = match figure {
         "lines_at_error" => at("ERROR").into(),
         "lines_at_warn" | "lines_at_warning" => at("WARN").into(),
@@ -291,7 +298,6 @@ fn sinks(host: &Host, figure: &str) -> Result<Vec<Found>, NoFigure> {
     match figure {
         // `/metrics` has no timestamps at all: the strict reader refuses them.
         "timestamp" => {
-            println!("skipped: {figure} in CloudWatch, EMF, OTLP, remote write: sinks that push are not built yet");
             let mut times = Vec::new();
             timestamps(&serde_json::to_value(&host.reports).expect("a report is plain data"), &mut times);
             Ok(vec![found("report".into(), (!times.is_empty()).then(|| times.into()))])
@@ -339,7 +345,8 @@ fn exposition(case: &Case, told: &Told, expected: &Expectation) -> Verdict {
                 "text" => Some(text),
                 "names" => Some(read.families.iter().map(|family| family.name.as_str()).collect::<Vec<_>>().into()),
                 label => {
-                    let values: Vec<&str> = read.samples().filter_map(|sample| sample.labels.get(label.trim_start_matches("label.")).map(String::as_str)).collect();
+                    let values: Vec<&str> =
+                        read.samples().filter_map(|sample| sample.labels.get(label.trim_start_matches("label.")).map(String::as_str)).collect();
                     (!values.is_empty()).then(|| values.into())
                 }
             };

@@ -58,7 +58,14 @@ fn cgroup_v2(bytes: &[u8]) {
     let devices = v2::io_stat(bytes).unwrap_or_default();
     let distinct: std::collections::BTreeSet<_> = devices.iter().map(|row| row.device).collect();
     assert_eq!(distinct.len(), devices.len(), "one row a device");
-    assert_eq!(text::number(bytes), std::str::from_utf8(bytes).ok().map(str::trim_ascii).filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 20).and_then(|text| text.parse().ok()));
+    assert_eq!(
+        text::number(bytes),
+        std::str::from_utf8(bytes)
+            .ok()
+            .map(str::trim_ascii)
+            .filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 20)
+            .and_then(|text| text.parse().ok())
+    );
 }
 
 fn mountinfo(bytes: &[u8]) {
@@ -86,7 +93,10 @@ fn net_dev(bytes: &[u8]) {
 }
 
 fn pressure(bytes: &[u8]) {
+    let whole = b"some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n";
     let _ = psi::parse(bytes);
+    let after = psi::parse(&[whole.as_slice(), b"\n", &bytes.iter().copied().filter(|byte| *byte != b's').collect::<Vec<u8>>()].concat());
+    assert!(after.is_none_or(|stall| stall.some == Duration::from_micros(5)), "what follows a good line does not change it");
 }
 
 fn proc_files(bytes: &[u8]) {

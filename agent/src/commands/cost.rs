@@ -103,10 +103,10 @@ impl Item<'_> {
 
 fn items<'a>(report: &'a Report, all: bool, verdict: Verdict<'_>) -> Vec<Item<'a>> {
     let Chosen { mut shown, mut rest } = choose(report, all);
-    // What ended costs nothing now.
-    let charged = |row: &&WorkloadRow| row.seen.state <= State::Restarting || row.cost.now.is_some();
-    shown.retain(charged);
-    rest.retain(charged);
+    // What ended costs nothing.
+    let runs = |row: &&WorkloadRow| row.seen.state <= State::Restarting;
+    shown.retain(runs);
+    rest.retain(runs);
     let dear = |row: &WorkloadRow| row.cost.now.or_else(|| fargate(&row.cost)?.rate);
     shown.sort_by(|a, b| kind(a).cmp(&kind(b)).then_with(|| dear(b).cmp(&dear(a))));
     let mut items: Vec<Item<'_>> = shown.into_iter().map(|row| item(row, verdict)).collect();
@@ -186,9 +186,14 @@ fn priced(items: &[Item<'_>], price: UsdPerHour, idle: UsdPerHour, report: &Repo
 
 /// What nobody asked for or used. The machine's memory is what its price was split by: the price less its cores, at the price of a GiB.
 fn free(report: &Report) -> Option<String> {
-    let taken = |what| report.workloads.iter().flat_map(|row| &row.cost.parts).filter(|part| part.what == what).map(|part| part.amount).sum::<f64>();
     let size = report.host.cost.capacity?;
-    figures::cores_and_gib(Some((size.cores.0 - taken(What::Cpu)).max(0.0)), Some((size.memory.gib() - taken(What::Memory)).max(0.0)))
+    let free = |what, size: f64| {
+        let parts = || report.workloads.iter().flat_map(|row| &row.cost.parts).filter(|part| part.what == what);
+        // Before the second look nobody's CPU is known, which is not to say that all of it is free.
+        let known = parts().any(|part| part.asked.is_some() || part.used.is_some()) || report.workloads.is_empty();
+        known.then(|| (size - parts().map(|part| part.amount).sum::<f64>()).max(0.0))
+    };
+    figures::cores_and_gib(free(What::Cpu, size.cores.0), free(What::Memory, size.memory.gib()))
 }
 
 fn fargate(cost: &Cost) -> Option<&Otherwise> {
@@ -247,7 +252,7 @@ fn origin(price: &Price) -> String {
 fn foot(out: &mut String, report: &Report, items: &[Item<'_>], look: Look, wide: usize) {
     let node = &report.host.cost;
     if let Some(what) = &node.oversubscribed {
-        paragraph(out, &format!("more is asked for than there is: {what}"), Tone::Notice, look);
+        paragraph(out, &format!("more is asked for or used than this machine has: {what}"), Tone::Notice, look);
     }
     let on_fargate = || items.iter().filter_map(|item| Some((item, fargate(&item.row?.cost)?)));
     if on_fargate().any(|(_, otherwise)| otherwise.early && otherwise.rate.is_some()) {

@@ -138,6 +138,10 @@ impl Reckoning {
         let bill = items.iter().zip(&self.tabs).zip(&self.split.shares).map(|((item, tab), share)| {
             let now = share.cpu + share.memory;
             let (cpu, memory) = tab.means;
+            // What nobody has seen yet takes no money from the others, but that is not to say it costs nothing.
+            if item.runs && !cpu.is_known() && !memory.is_known() {
+                return Cost::default();
+            }
             let parts = [part(What::Cpu, cpu, 1e9, &core, share.cpu), part(What::Memory, memory, Bytes::GIB.0 as f64, &gib, share.memory)];
             Cost {
                 now: Some(now),
@@ -576,6 +580,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_seen_is_not_said_to_cost_nothing() {
+        let (web, api) = (about("web", None), about("api", None));
+        let bill = once(&host(Some("m7i.large")), &[item(&web, None, None), item(&api, None, Some((1.0, 1.0)))]);
+        assert_eq!(bill.costs[0], Cost { otherwise: bill.costs[0].otherwise.clone(), ..Cost::default() });
+        assert_eq!(bill.costs[1].now.unwrap() + bill.node.idle.unwrap(), UsdPerHour(100_800_000));
+        assert_eq!(bill.costs[1].total, Some(UsdPerHour(100_800_000)));
+    }
+
+    #[test]
     fn a_crowded_machine_says_so() {
         let (web, api) = (about("web", None), about("api", None));
         let bill = once(&host(Some("m7i.xlarge")), &[item(&web, Some((4.0, 4.0)), None), item(&api, Some((2.0, 20.0)), None)]);
@@ -610,11 +623,12 @@ mod tests {
                 }).collect();
                 let stamp = Stamp { wall: jiff::Timestamp::from_second(wall).ok(), boot: None };
                 let bill = reckoning.reckon(&stamp, (at > 0).then(|| Duration::from_secs(gap.unsigned_abs())), &host(Some("m7i.large")), &items);
-                let sum = |of: fn(&Cost) -> Option<UsdPerHour>| bill.costs.iter().map(|cost| of(cost).expect("the node has a price")).sum::<UsdPerHour>();
+                let sum = |of: fn(&Cost) -> Option<UsdPerHour>| bill.costs.iter().filter_map(of).sum::<UsdPerHour>();
                 let (price, idle) = (UsdPerHour(100_800_000), bill.node.idle.expect("the node has a price"));
                 prop_assert_eq!(sum(|cost| cost.now) + idle, price);
                 prop_assert!(sum(|cost| cost.total) == price || (idle == price && sum(|cost| cost.total) == UsdPerHour(0)));
-                for cost in &bill.costs {
+                for (cost, item) in bill.costs.iter().zip(&items) {
+                    prop_assert!(cost.now.is_some() || item.runs, "what has ended costs nothing, for sure");
                     prop_assert_eq!(cost.parts.iter().map(|part| part.rate).sum::<UsdPerHour>(), cost.now.unwrap_or_default());
                     let fargate = &cost.otherwise[0];
                     prop_assert_eq!(fargate.rate.is_some(), fargate.why_not.is_none());

@@ -272,6 +272,11 @@ impl Mean {
     pub fn taken(self) -> u64 {
         self.asked.max(self.used).unwrap_or(0)
     }
+
+    /// Something was asked for, or its use was seen.
+    pub fn is_known(self) -> bool {
+        self.asked.is_some() || self.used.is_some()
+    }
 }
 
 impl Hour {

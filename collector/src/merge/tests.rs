@@ -1,3 +1,5 @@
+//! What readings become when they join: scenarios and laws.
+
 use std::collections::HashMap;
 use std::time::Duration;
 

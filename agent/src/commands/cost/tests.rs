@@ -1,8 +1,8 @@
 //! Whole tables, as they stand on a terminal.
 
-use super::super::sample;
 use super::*;
 use crate::cost::NodeCost;
+use crate::sample;
 
 fn verdict(row: &WorkloadRow) -> Option<String> {
     Some(match &*row.seen.about.name {
@@ -91,6 +91,24 @@ fn what_could_not_be_charged_is_not_hidden_in_the_sum() {
     });
     let table = at(&report, 150);
     assert!(table.contains("the node; not every workload could be charged") && !table.contains("= the node"), "{table}");
+}
+
+#[test]
+fn what_ended_is_not_in_the_table() {
+    let mut report = sample::report();
+    let mut once = sample::workload(Key::Loose("0ce".into()), "once", [0.0, 0.0], 0, None);
+    once.seen.state = State::Exited;
+    once.cost = Cost { now: Some(UsdPerHour(0)), total: Some(UsdPerHour(0)), ..Cost::default() };
+    report.workloads.push(once);
+    assert_eq!(at(&report, 150), at(&sample::report(), 150));
+}
+
+#[test]
+fn before_the_second_look_nobody_says_how_much_cpu_is_free() {
+    let mut report = sample::report();
+    let parts = report.workloads.iter_mut().flat_map(|row| &mut row.cost.parts).filter(|part| part.what == What::Cpu);
+    parts.for_each(|part| (part.asked, part.used, part.amount) = (None, None, 0.0));
+    assert!(at(&report, 150).contains("idle          – / 4.5 GiB"), "{}", at(&report, 150));
 }
 
 #[test]

@@ -120,7 +120,8 @@ impl Memory {
         if reading.told.is_some() {
             (self.good, self.failed) = (Some(Good { reading, heard }), None);
         } else {
-            self.failures += 1;
+            // What nobody asked for says nothing and misses nothing.
+            self.failures += u64::from(!reading.gaps.is_empty());
             self.failed = Some(reading);
         }
         if self.failed.is_some() && self.good.as_ref().is_some_and(|good| is_stale(good, heard)) {
@@ -276,6 +277,14 @@ mod tests {
         assert_eq!(collect(&mut collector).await, (Some("i-0".into()), vec!["it said no".into()]));
         assert_eq!(collect(&mut collector).await, (Some("i-2".into()), vec![]));
         assert_eq!(collector.sources()[0].failures, 1);
+    }
+
+    #[test]
+    fn a_source_that_is_not_wanted_does_not_fail() {
+        let mut memory = Memory::new(SourceName::Docker);
+        let silent = Reading { gaps: vec![], ..looker::nothing(SourceName::Docker, String::new()) };
+        memory.keep(Answered { reading: Arc::new(silent), took: None }, Instant::now());
+        assert_eq!(memory.failures, 0);
     }
 
     #[test]

@@ -134,7 +134,7 @@ struct SeenContainer<'a> {
     about: Arc<ContainerAbout>,
     /// The task or pod it lies in.
     within: Option<Key>,
-    /// The tree was read.
+    /// The whole tree was read.
     tree: bool,
 }
 
@@ -194,7 +194,8 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             before,
             about: identity(id, docker, before),
             within,
-            tree: said.tree.is_some(),
+            // Of a tree that was cut nobody can say what is not in it.
+            tree: said.tree.is_some_and(|tree| tree.cut == 0),
         });
     }
 }

@@ -425,3 +425,14 @@ fn a_container_whose_cgroup_is_gone_has_ended_whatever_docker_still_says() {
     let unseen = merge(&[docker(vec![named("a", "web")])], Some(&first));
     assert_eq!(one(&unseen, "a").state, State::Running);
 }
+
+#[test]
+fn a_container_that_a_cut_tree_leaves_out_goes_on_running() {
+    let first = merge(&[tree(100, vec![loose("a", 10)]), docker(vec![named("a", "web")])], None);
+    let mut cut = (*tree(110, vec![])).clone();
+    if let Some(Told::Tree(tree)) = &mut cut.told {
+        tree.cut = 1;
+    }
+    let second = merge(&[Arc::new(cut), docker(vec![named("a", "web")])], Some(&first));
+    assert_eq!(one(&second, "a").state, State::Running);
+}

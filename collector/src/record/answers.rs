@@ -96,8 +96,9 @@ pub(super) async fn docker(address: &Address) -> (Map<String, Value>, HashMap<Co
 pub(super) async fn instance(address: &Address) -> Map<String, Value> {
     let client = Client::new(address.clone());
     let by = || Instant::now() + Duration::from_secs(1);
-    let Ok(token) = client.put_token(imds::TOKEN, &[("x-aws-ec2-metadata-token-ttl-seconds", "60")], by(), imds::ANSWER_LIMIT).await else {
-        return Map::new();
+    let token = match client.put_token(imds::TOKEN, &[("x-aws-ec2-metadata-token-ttl-seconds", "60")], by(), imds::ANSWER_LIMIT).await {
+        Err(Error::Status { status, .. }) => return Map::from_iter([(format!("PUT {}", imds::TOKEN), answered(status, Value::Null))]),
+        token => token.unwrap_or_default(),
     };
     let Some(token) = imds::word(&token) else { return Map::new() };
     let mut answers = Map::from_iter([(format!("PUT {}", imds::TOKEN), answered(200, "recorded-token".into()))]);

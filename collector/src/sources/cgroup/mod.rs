@@ -85,7 +85,7 @@ impl Cgroups {
         let Some((files, root)) = &mut self.tree else { return (None, Vec::new()) };
         // Folders that are no row (slices, empty tasks) need room too.
         let held = count(root);
-        let mut room = Room { left: (self.settings.max_groups.saturating_mul(2) + 1000).saturating_sub(held), cut: 0, rows: 0 };
+        let mut room = Room { left: self.settings.max_groups.saturating_mul(2).saturating_add(1000).saturating_sub(held), cut: 0, rows: 0 };
         if !refresh(root, files, &mut room) {
             let mut gaps = files.gaps.take();
             let walked = files.mounts().walked().iter().map(|path| format!("/{}", path.display())).collect::<Vec<_>>().join(", ");

@@ -52,6 +52,8 @@ pub struct DockerSource {
     known: BTreeMap<ContainerId, Known>,
     /// To be inspected. An id leaves only when its answer is here, so that a turn that is cut short is taken up by the next.
     stale: BTreeSet<ContainerId>,
+    /// Those of them whose inspect hung: their turn comes after all others.
+    hung: BTreeSet<ContainerId>,
     /// Left out of the last list.
     cut: u64,
     listed: Option<Instant>,
@@ -105,6 +107,7 @@ impl DockerSource {
             daemon: None,
             known: BTreeMap::new(),
             stale: BTreeSet::new(),
+            hung: BTreeSet::new(),
             cut: 0,
             listed: None,
             swept: None,
@@ -228,18 +231,26 @@ impl DockerSource {
         }
     }
 
-    /// Inspects what is stale, a few at a time, until all is done or the time is over.
+    /// Inspects what is stale, a few at a time, until all is done or the time is over. A daemon may hang over one container and answer for all others, so none gets
+    /// more than half of the time.
     async fn inspect(&mut self, by: Instant) {
         let Some(prefix) = self.daemon.as_ref().map(|daemon| daemon.prefix.clone()) else { return };
         let client = self.client.clone();
-        let asked = self.stale.clone().into_iter().map(|id| {
+        let half = by.saturating_duration_since(Instant::now()) / 2;
+        self.hung.retain(|id| self.stale.contains(id));
+        let turns: Vec<ContainerId> = self.stale.difference(&self.hung).chain(&self.hung).cloned().collect();
+        let asked = turns.into_iter().map(|id| {
             let (client, path) = (client.clone(), format!("{prefix}/containers/{id}/json"));
-            async move { (client.get(&path, &[], by, INSPECT_LIMIT).await, id) }
+            async move { (client.get(&path, &[], by.min(Instant::now() + half), INSPECT_LIMIT).await, id) }
         });
         let mut answered = stream::iter(asked).buffer_unordered(AT_ONCE);
         while let Some((answer, id)) = answered.next().await {
             let said = match answer {
-                Err(Error::Late { .. }) => break,
+                Err(Error::Late { .. }) if Instant::now() >= by => break,
+                Err(Error::Late { .. }) => {
+                    self.hung.insert(id);
+                    continue;
+                }
                 Err(Error::Status { status: 404, .. }) => {
                     self.stale.remove(&id);
                     // Only listed so far: the list is believed until it says otherwise.

@@ -350,6 +350,23 @@ async fn what_is_not_inspected_in_time_is_done_next() {
 }
 
 #[tokio::test]
+async fn containers_whose_inspect_hangs_do_not_keep_the_others_waiting() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.socket());
+    for id in ["a1", "a2", "a3", "a4", "a5", "z9"] {
+        put(&daemon, id, "running");
+    }
+    (1..=5).for_each(|n| daemon.fault(&format!("/a{n}/json"), Some(Fault::Hang)));
+    let mut source = unix(&folder.socket());
+    let pids = |reading: &Reading| containers(reading).containers.iter().filter_map(|one| one.pid).count();
+    let mut turns = 0;
+    while pids(&source.read(Instant::now() + Duration::from_secs(2)).await) == 0 {
+        turns += 1;
+        assert!(turns < 10, "z9 never had its turn");
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_too_old_or_too_new_is_refused_by_name() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.socket());

@@ -130,6 +130,9 @@ pub struct Faults {
 /// No file we read in whole is larger than this; what is larger is cut (a text) or refused (JSON).
 pub const FILE_LIMIT: usize = 4 << 20;
 
+/// What a recorded host can hold; one of them makes a folder one.
+const PARTS: [&str; 5] = ["sys", "proc", "docker", "imds", "host.json"];
+
 impl Roots {
     /// The machine Tare runs on; `/host/…` mounts are preferred, each on its own.
     pub fn live() -> Roots {
@@ -150,7 +153,7 @@ impl Roots {
     }
 
     /// The looks of a recorded host, in order: `DIR/t0`, `DIR/t1`, … over `DIR`, or `DIR` alone.
-    /// Errors: the folder or one of its JSON files cannot be read.
+    /// Errors: the folder or one of its JSON files cannot be read; it holds nothing of a host.
     pub fn replay(dir: &Path) -> Result<Vec<Roots>, Error> {
         let mut names: Vec<String> = fs::read_dir(dir)
             .map_err(|e| Error::file(dir, e))?
@@ -160,6 +163,10 @@ impl Roots {
             .filter(|name| dir.join(name).is_dir())
             .collect();
         names.sort_by_key(|name| name[1..].parse::<u64>().unwrap_or(u64::MAX));
+        let looks: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).chain([dir.to_path_buf()]).collect();
+        if !looks.iter().any(|look| PARTS.iter().any(|part| look.join(part).exists())) {
+            return Err(Error::Text { path: dir.into(), problem: "no recorded host: sys, proc, docker and imds are all missing".into() });
+        }
         let clock: HashMap<String, ClockFile> = json(&dir.join("clock.json"))?.unwrap_or_default();
         if names.is_empty() {
             return Ok(vec![Roots::look(vec![dir.to_path_buf()], clock.get("now").or_else(|| clock.get("t0")))?]);

@@ -213,9 +213,8 @@ fn price(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
 }
 
 fn age(price: &Price, today: Option<Date>) -> Option<Finding> {
-    const OLD_DAYS: i32 = 180;
-    let days = today?.since(price.since).ok()?.get_days();
-    (days > OLD_DAYS).then(|| codes::OLD_PRICE.found(format!("the price of {} is {days} days old", price.sku)))
+    let today = today.filter(|today| price.is_old(*today))?;
+    Some(codes::OLD_PRICE.found(format!("the price of {} is {} days old", price.sku, price.days(today))))
 }
 
 /// A gap's reason is `what happened; fix: what to do` where the source knows better than the code's own words.

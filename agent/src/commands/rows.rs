@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use collector::identity::Key;
-use collector::snapshot::State;
+use collector::snapshot::{State, Usage};
 use collector::units::Bytes;
 
 use crate::report::{Report, WorkloadRow};
@@ -53,7 +53,12 @@ pub(super) fn kind(row: &WorkloadRow) -> u8 {
 
 /// The memory a table speaks of.
 pub(super) fn used(row: &WorkloadRow) -> Option<Bytes> {
-    let memory = row.seen.usage.memory.as_ref()?.is;
+    memory(&row.seen.usage)
+}
+
+/// The same of one container.
+pub(super) fn memory(usage: &Usage) -> Option<Bytes> {
+    let memory = usage.memory?.is;
     memory.working_set.or(memory.used)
 }
 

@@ -188,11 +188,12 @@ fn wrong(out: &mut String, shown: &[&WorkloadRow], look: Look) {
     const MOST: usize = 8;
     let mut words = Vec::new();
     for row in shown {
-        words.extend(row.warnings.iter().map(|warning| format!("{}: {warning}", row.seen.about.name)));
-        if row.containers.len() > 1 {
-            let inside = |container: &ContainerRow| format!("{}/{}", row.seen.about.name, container.seen.about.label());
-            words.extend(row.containers.iter().flat_map(|container| container.warnings.iter().map(move |warning| format!("{}: {warning}", inside(container)))));
-        }
+        // A workload carries the warnings of its containers; of several, the one it is about is named.
+        let several = row.containers.len() > 1;
+        let inside = || row.containers.iter().filter(|_| several).flat_map(|container| container.warnings.iter().map(move |warning| (container, warning)));
+        let own = row.warnings.iter().filter(|warning| !inside().any(|(_, of_one)| of_one == *warning));
+        words.extend(own.map(|warning| format!("{}: {warning}", row.seen.about.name)));
+        words.extend(inside().map(|(container, warning)| format!("{}/{}: {warning}", row.seen.about.name, container.seen.about.label())));
     }
     for word in words.iter().take(MOST) {
         look.paragraph(word, 4).iter().for_each(|line| say(out, look.paint(line, Tone::Notice)));

@@ -120,8 +120,8 @@ pub struct Cost {
     #[command(flatten)]
     pub view: View,
 
-    /// Show how one workload's cost is reckoned
-    #[arg(long, value_name = "NAME")]
+    /// Show how one workload's cost is reckoned, in words; -o json has the same figures of all
+    #[arg(long, value_name = "NAME", conflicts_with = "output")]
     pub explain: Option<String>,
 }
 
@@ -274,6 +274,7 @@ mod tests {
             "tare ps --for soon",
             "tare ps -o yaml",
             "tare ps --replay d --url u",
+            "tare cost --explain web -o json",
             "tare record",
             "tare record d --looks 0",
             "tare doctor --fail-on sometimes",

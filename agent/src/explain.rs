@@ -11,7 +11,7 @@ use collector::identity::Key;
 use collector::units::{Bytes, Stamp};
 
 use crate::cost::money::decimal;
-use crate::cost::{Basis, Cost, Elsewhere, NodeCost, Otherwise, Part, PriceBasis, Size, UsdPerHour, What};
+use crate::cost::{Basis, Cost, Elsewhere, NodeCost, Otherwise, Part, Price, PriceBasis, Size, UsdPerHour, What};
 use crate::report::{HostRow, WorkloadRow};
 
 /// The lines, without their line ends. `at` is the report's own moment.
@@ -123,12 +123,12 @@ fn elsewhere(lines: &mut Vec<String>, otherwise: &Otherwise, key: &Key, node: &N
 }
 
 /// `list price us-east-1, 2026-09-11`: of the oldest price, and derived if one of them is.
-fn origin<'a>(prices: impl IntoIterator<Item = &'a crate::cost::Price>, assumed: bool, today: Option<Date>) -> String {
+fn origin<'a>(prices: impl IntoIterator<Item = &'a Price>, assumed: bool, today: Option<Date>) -> String {
     let prices: Vec<_> = prices.into_iter().collect();
     let Some(oldest) = prices.iter().min_by_key(|price| price.since) else { return String::new() };
     let derived = prices.iter().find(|price| price.basis == PriceBasis::Derived);
     let (basis, named) = (derived.map_or("list", |_| "derived"), derived.unwrap_or(oldest));
-    let old = if today.is_some_and(|today| oldest.is_old(today)) { ", older than 180 days" } else { "" };
+    let old = if today.is_some_and(|today| oldest.is_old(today)) { format!(", older than {} days", Price::OLD) } else { String::new() };
     let region = if assumed { format!("~{} (assumed)", oldest.region) } else { oldest.region.to_string() };
     format!("{basis} price {region}, {}{old} ({})", oldest.since, named.source)
 }
@@ -208,16 +208,16 @@ fn round(number: i128, decimals: usize, digits: usize) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
     use std::sync::Arc;
 
     use proptest::prelude::*;
 
-    use collector::snapshot::{About, Asked, Host, Instance, Limits, State, Usage, Workload};
+    use collector::snapshot::{About, Asked, Host, Instance, Limits};
     use collector::units::Cores;
 
     use crate::cost::book::Book;
     use crate::cost::{Item, Reckoning, Settings, Weights};
-    use crate::report::Rates;
 
     fn host(kind: Option<&str>) -> Host {
         let instance = Instance { id: Some("i-0a1b2c3d".into()), kind: kind.map(Into::into), region: Some("us-east-1".into()), ..Instance::default() };
@@ -238,20 +238,8 @@ mod tests {
         let mut reckoning = Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, None);
         reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, host, &items);
         let mut bill = reckoning.reckon(&at("2026-11-25T14:37:00Z"), Some(Duration::from_secs(37 * 60)), host, &items);
-        let seen = Workload {
-            cgroup: None,
-            start: 0,
-            state: State::Running,
-            started: None,
-            ended: None,
-            asked,
-            own: Limits::default(),
-            limits: Limits::default(),
-            usage: Usage::default(),
-            containers: Vec::new(),
-            about: about.clone(),
-        };
-        let row = WorkloadRow { seen, rates: Rates::default(), cost: bill.costs.remove(0), warnings: Default::default(), containers: Vec::new() };
+        let mut row = sample::bare(Arc::clone(&about));
+        (row.seen.asked, row.cost) = (asked, bill.costs.remove(0));
         (row, HostRow { seen: host.clone(), cost: bill.node, ..HostRow::default() })
     }
 

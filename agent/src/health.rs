@@ -68,7 +68,7 @@ fn near(ratio: &Ratio) -> bool {
     ratio.0 >= NEAR
 }
 
-/// `99.2 %`; below ten one decimal more says nothing.
+/// `99.2 %`: near a limit the decimal counts.
 fn percent(ratio: Ratio) -> String {
     format!("{:.1} %", ratio.0 * 100.0)
 }

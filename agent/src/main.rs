@@ -47,7 +47,7 @@ fn main() -> ExitCode {
                 ExitCode::from(WRONG_SETTINGS)
             }
             None => {
-                complain(&format!("{error:#}"));
+                complain(&chain(&error));
                 ExitCode::FAILURE
             }
         },
@@ -133,6 +133,15 @@ fn log(settings: &Settings, quiet: bool) {
     }
 }
 
+/// The whole chain in one line. Some errors tell their cause themselves; it is not told twice.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        before if before.ends_with(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
+}
+
 fn complain(line: &str) {
     // Where standard error is closed, too, there is nobody to tell.
     let _ = writeln!(io::stderr(), "tare: {line}");
@@ -147,4 +156,18 @@ fn closed(error: &anyhow::Error) -> bool {
             .or_else(|| cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind));
         kind == Some(io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use collector::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = Error::file("/gone", io::ErrorKind::NotFound);
+        assert_eq!(chain(&anyhow::Error::new(missing).context("cannot replay /gone")), "cannot replay /gone: /gone: entity not found");
+        assert_eq!(chain(&anyhow::anyhow!("one").context("two")), "two: one");
+    }
 }

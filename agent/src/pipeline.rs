@@ -163,8 +163,9 @@ pub async fn run_replay(
 ) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
     let reports = tokio::select! {
-        reports = replay(settings, dir) => reports?,
+        biased;
         () = &mut stop => return Ok(()),
+        reports = replay(settings, dir) => reports?,
     };
     let mut gaps = Vec::new();
     for report in &reports {
@@ -248,6 +249,15 @@ mod tests {
         let mut text = Vec::new();
         agent.gather(&mut text);
         assert!(String::from_utf8(text).unwrap().contains("tare_agent_gaps_total{source=\"docker\"} 3\n"));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_no_recorded_host_is_refused() {
+        let settings = crate::config::load(None, [], &[]).unwrap().settings;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "nothing of a host").unwrap();
+        let said = format!("{:#}", replay(&settings, folder.path()).await.unwrap_err()).replace(&*folder.path().to_string_lossy(), "DIR");
+        assert_eq!(said, "cannot replay DIR: DIR: no recorded host: sys, proc, docker and imds are all missing");
     }
 
     #[tokio::test]

@@ -293,9 +293,9 @@ fn ended_container(past: &ContainerRow, ended: Option<Timestamp>) -> ContainerRo
     ContainerRow { seen, rates: Rates::default(), warnings: Warnings::new() }
 }
 
-/// What the runtime last said of an ended one is kept; what was still running has ended without a word.
+/// What the runtime last said of an ended one is kept; what was still running, or being deleted, has ended without a word.
 fn gone(state: State) -> State {
-    if ended(state) { state } else { State::Ended }
+    if ended(state) && state != State::Removing { state } else { State::Ended }
 }
 
 fn item(row: &WorkloadRow) -> Item<'_> {
@@ -442,6 +442,14 @@ mod tests {
         assert_eq!((&row.seen.usage, row.rates.cpu, row.rates.uptime), (&usage(10, 2), None, None));
         assert_eq!(reporter.report(&snapshot(320, vec![]), vec![]).workloads.len(), 1);
         assert_eq!(reporter.report(&snapshot(321, vec![]), vec![]).workloads.len(), 0);
+    }
+
+    #[test]
+    fn what_was_being_deleted_and_is_gone_has_ended() {
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![loose(State::Removing, 1, usage(10, 2))]), vec![]);
+        let row = &reporter.report(&snapshot(20, vec![]), vec![]).workloads[0];
+        assert_eq!((row.seen.state, row.containers[0].seen.state), (State::Ended, State::Ended));
     }
 
     #[test]

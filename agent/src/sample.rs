@@ -102,21 +102,30 @@ const CORE: i64 = 34_892_308;
 const GIB: i64 = 3_876_923;
 
 pub(crate) fn workload(key: Key, name: &str, [cpu, asked]: [f64; 2], memory: u64, asked_mib: Option<u64>) -> WorkloadRow {
+    let mut row = bare(Arc::new(About { key, name: name.into(), project: None }));
+    row.seen.asked = Asked { cores: Some(Cores(asked)), memory: asked_mib.map(|mib| Bytes(mib * MIB)) };
+    row.seen.usage = using(memory);
+    row.rates.cpu = Some(Cores(cpu));
+    row
+}
+
+/// One that runs, and of which nothing else is known.
+pub(crate) fn bare(about: Arc<About>) -> WorkloadRow {
     WorkloadRow {
         seen: Workload {
             cgroup: None,
             start: 0,
-            about: Arc::new(About { key, name: name.into(), project: None }),
+            about,
             state: State::Running,
             started: None,
             ended: None,
-            asked: Asked { cores: Some(Cores(asked)), memory: asked_mib.map(|mib| Bytes(mib * MIB)) },
+            asked: Asked::default(),
             own: Limits::default(),
             limits: Limits::default(),
-            usage: using(memory),
+            usage: Usage::default(),
             containers: Vec::new(),
         },
-        rates: Rates { cpu: Some(Cores(cpu)), ..Rates::default() },
+        rates: Rates::default(),
         cost: Cost::default(),
         warnings: Default::default(),
         containers: Vec::new(),

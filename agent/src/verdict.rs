@@ -94,15 +94,15 @@ fn catches(row: &WorkloadRow, host: &HostRow, fargate: &Otherwise, size: &Size, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
     use std::sync::Arc;
 
     use collector::identity::Key;
-    use collector::snapshot::{About, Asked, Host, Instance, Limits, State, Usage, Workload};
+    use collector::snapshot::{About, Asked, Host, Instance, Limits};
     use collector::units::{Cores, Limit};
 
     use crate::cost::book::Book;
     use crate::cost::{Item, Reckoning, Settings, Weights};
-    use crate::report::Rates;
 
     struct Case {
         kind: Option<&'static str>,
@@ -150,21 +150,8 @@ mod tests {
         let mut reckoning = Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, None);
         reckoning.reckon(&Default::default(), None, &host, &items);
         let mut bill = reckoning.reckon(&Default::default(), Some(std::time::Duration::from_secs(10)), &host, &items);
-        let seen = Workload {
-            cgroup: None,
-            start: 0,
-            state: State::Running,
-            started: None,
-            ended: None,
-            asked,
-            own: Limits::default(),
-            limits: Limits::default(),
-            usage: Usage::default(),
-            containers: Vec::new(),
-            about: about.clone(),
-        };
-        let rates = Rates { cpu: cores, ..Rates::default() };
-        let row = WorkloadRow { seen, rates, cost: bill.costs.remove(0), warnings: Default::default(), containers: Vec::new() };
+        let mut row = sample::bare(Arc::clone(&about));
+        (row.seen.asked, row.rates.cpu, row.cost) = (asked, cores, bill.costs.remove(0));
         let host = HostRow { seen: host, cost: bill.node, ..HostRow::default() };
         verdict(&row, &host, case.today.parse().ok())
     }

@@ -137,6 +137,9 @@ pub const FILE_LIMIT: usize = 4 << 20;
 /// No JSON file of a recording is larger than this (an answer of thousands of containers fits); what is larger is refused.
 pub(crate) const JSON_LIMIT: usize = 64 << 20;
 
+/// What a recorded host can hold; one of them makes a folder one.
+const PARTS: [&str; 5] = ["sys", "proc", "docker", "imds", "host.json"];
+
 impl Roots {
     /// The machine Tare runs on; `/host/…` mounts are preferred, each on its own.
     pub fn live() -> Roots {
@@ -161,7 +164,7 @@ impl Roots {
     }
 
     /// The looks of a recorded host, in order: `DIR/t0`, `DIR/t1`, … over `DIR`, or `DIR` alone.
-    /// Errors: the folder or one of its JSON files cannot be read.
+    /// Errors: the folder or one of its JSON files cannot be read; it holds nothing of a host.
     pub fn replay(dir: &Path) -> Result<Vec<Roots>, Error> {
         let mut names: Vec<String> = fs::read_dir(dir)
             .map_err(|e| Error::file(dir, e))?
@@ -171,6 +174,10 @@ impl Roots {
             .filter(|name| dir.join(name).is_dir())
             .collect();
         names.sort_by_key(|name| name[1..].parse::<u64>().unwrap_or(u64::MAX));
+        let looks: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).chain([dir.to_path_buf()]).collect();
+        if !looks.iter().any(|look| PARTS.iter().any(|part| look.join(part).exists())) {
+            return Err(Error::Text { path: dir.into(), problem: "no recorded host: sys, proc, docker and imds are all missing".into() });
+        }
         let clock: HashMap<String, ClockFile> = json(&dir.join("clock.json"))?.unwrap_or_default();
         if names.is_empty() {
             return Ok(vec![Roots::look(vec![dir.to_path_buf()], clock.get("now").or_else(|| clock.get("t0")))?]);

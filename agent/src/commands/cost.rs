@@ -33,9 +33,6 @@ const VERDICT: Column = Column { head: SAYS, least: WHOLE, leaves: 1 };
 const PRICED: [Column; 7] = [NAME, ASKED, USED, NOW, WITH_IDLE, FARGATE, VERDICT];
 const UNPRICED: [Column; 5] = [NAME, ASKED, USED, FARGATE, VERDICT];
 
-/// Hours in AWS's month (its pricing calculator: 730).
-const MONTH_HOURS: f64 = 730.0;
-
 /// The table of one report. `all` gives every unit of the host a row of its own.
 pub fn table(report: &Report, now: Timestamp, look: Look, all: bool, verdict: Verdict<'_>) -> String {
     let node = &report.host.cost;
@@ -178,7 +175,7 @@ fn priced(items: &[Item<'_>], price: UsdPerHour, idle: UsdPerHour, report: &Repo
     let blank = || Cell::new("");
     let idle = now.last().copied().unwrap_or(0);
     cells.push(vec![Cell::new("idle"), Cell::of(free(report)), blank(), Cell::new(figures::usd(idle)), blank(), blank(), blank()]);
-    let node = Cell::new(figures::rate(price));
+    let node = Cell::new(price.to_string());
     let says = Cell::new(if adds_up { "= the node" } else { "the node; not every workload could be charged" });
     cells.push(vec![Cell::new("total"), blank(), blank(), node.clone().tone(Tone::Head), node, blank(), says]);
     cells
@@ -204,7 +201,7 @@ fn elsewhere(cost: &Cost) -> Cell {
     let Some(otherwise) = fargate(cost) else { return Cell::unknown() };
     match (otherwise.rate, &otherwise.project) {
         // Seen for less than an hour: the size may still grow.
-        (Some(rate), _) => Cell::new(format!("{}{}", if otherwise.early { "~" } else { "" }, figures::rate(rate))),
+        (Some(rate), _) => Cell::new(format!("{}{rate}", if otherwise.early { "~" } else { "" })),
         (None, Some(project)) => Cell::new(format!("(in {})", project.chars().take(12).collect::<String>())).tone(Tone::Quiet),
         (None, None) => Cell::unknown(),
     }
@@ -216,8 +213,8 @@ fn head(out: &mut String, report: &Report, now: Timestamp, look: Look, wide: usi
     match &node.price {
         Some(price) => {
             let guess = if price.basis == PriceBasis::Derived || report.host.seen.instance.market == Some(Market::Spot) { "~" } else { "" };
-            let month = price.usd.usd() * MONTH_HOURS;
-            let right = format!("{guess}{} $/h  {guess}{month:.2} $/month   {}", figures::price(price.usd), origin(price));
+            let month = price.usd.over(UsdPerHour::MONTH);
+            let right = format!("{guess}{} $/h  {guess}{month} $/month   {}", figures::price(price.usd), origin(price));
             if look.width.is_none_or(|width| columns(&host) + columns(&right) + 3 <= width.into()) {
                 say(out, look.ends(&host, &right, wide));
             } else {

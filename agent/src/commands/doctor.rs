@@ -3,8 +3,6 @@
 mod codes;
 mod facts;
 
-use std::fmt::Write;
-
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -17,9 +15,7 @@ use crate::cost::{Price, PriceBasis};
 use crate::report::Report;
 
 use super::figures;
-use super::table::{Look, Tone, clean, columns, say};
-
-pub use codes::{CODES, Code};
+use super::table::{Look, Tone, columns, say};
 
 /// One thing found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -213,9 +209,8 @@ fn price(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
 }
 
 fn age(price: &Price, today: Option<Date>) -> Option<Finding> {
-    const OLD_DAYS: i32 = 180;
-    let days = today?.since(price.since).ok()?.get_days();
-    (days > OLD_DAYS).then(|| codes::OLD_PRICE.found(format!("the price of {} is {days} days old", price.sku)))
+    let today = today.filter(|today| price.is_old(*today))?;
+    Some(codes::OLD_PRICE.found(format!("the price of {} is {} days old", price.sku, price.days(today))))
 }
 
 /// A gap's reason is `what happened; fix: what to do` where the source knows better than the code's own words.
@@ -256,15 +251,6 @@ fn own(found: &mut Vec<Finding>, settings: &Settings, facts: &Facts) {
     if facts.root == Some(true) {
         found.push(codes::ROOT.found("runs as root; it needs no more than to read /proc, /sys and Docker's socket".into()));
     }
-}
-
-/// The table of codes as text, for the manual: code, level, meaning.
-pub fn manual() -> String {
-    let mut out = String::new();
-    for code in CODES {
-        writeln!(out, "{}  {:8}{}", code.code, code.level.word(), clean(code.about)).expect("a String takes everything");
-    }
-    out
 }
 
 #[cfg(test)]

@@ -47,12 +47,7 @@ pub(super) fn price(rate: UsdPerHour) -> String {
     format!("{}{}", &text[..least], text[least..].trim_end_matches('0'))
 }
 
-/// A rate as the tables show it, in hundred-thousandths of a dollar, a half rounded up: `0.02469`.
-pub(super) fn rate(rate: UsdPerHour) -> String {
-    usd(rounded(&[rate.0], rate.0, SHOWN).into_iter().sum())
-}
-
-/// The same for what [`rounded`] gives.
+/// What [`rounded`] gives, as text. A rate that need not add up shows itself alike: [`UsdPerHour`]'s own text.
 pub(super) fn usd(shown: i64) -> String {
     UsdPerHour(shown.saturating_mul(SHOWN)).to_string()
 }
@@ -104,7 +99,7 @@ mod tests {
         assert_eq!([100_800_000, 34_893_000, 98_320_000_000].map(|n| price(UsdPerHour(n))), ["0.1008", "0.034893", "98.3200"]);
         assert_eq!(cores_and_gib(Some(0.5), None).as_deref(), Some("0.50 / –"));
         assert_eq!(cores_and_gib(Some(0.5), Some(0.05)).as_deref(), Some("0.50 / 0.05 GiB"));
-        assert_eq!([24_685_000, 24_684_999, 0].map(|nano| rate(UsdPerHour(nano))), ["0.02469", "0.02468", "0.00000"]);
+        assert_eq!([24_685_000, 24_684_999, 0].map(|nano| UsdPerHour(nano).to_string()), ["0.02469", "0.02468", "0.00000"]);
     }
 
     #[test]
@@ -121,7 +116,8 @@ mod tests {
         fn rounded_parts_add_up_and_none_moves_by_a_whole_unit(parts in prop::collection::vec(0i64..1_000_000_000_000, 0..50)) {
             let total = parts.iter().sum();
             let rounded = rounded(&parts, total, 10_000);
-            prop_assert_eq!(rounded.iter().sum::<i64>(), (total + 5_000) / 10_000);
+            // The total beside the parts is written by the rate itself.
+            prop_assert_eq!(usd(rounded.iter().sum()), UsdPerHour(total).to_string());
             for (part, rounded) in parts.iter().zip(rounded) {
                 prop_assert!((rounded * 10_000 - part).abs() < 10_000);
             }

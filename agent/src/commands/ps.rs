@@ -3,15 +3,16 @@
 use jiff::Timestamp;
 
 use collector::identity::{ContainerId, Key};
-use collector::snapshot::{Container, Health, NetOwner, State, Usage};
+use collector::snapshot::{Container, Health, NetOwner, State};
 use collector::units::{Bytes, Cores, Ratio};
 
+use crate::health;
 use crate::report::{ContainerRow, Rates, Report, WorkloadRow};
 
 use super::heading::heading;
 use super::rows::{Chosen, choose, used};
 use super::table::{Cell, Column, Look, Tone, draw, say};
-use super::{figures, table};
+use super::{figures, rows, table};
 
 const COLUMNS: [Column; 9] = [
     Column { head: "WORKLOAD", least: Some(14), leaves: 0 },
@@ -25,10 +26,10 @@ const COLUMNS: [Column; 9] = [
     Column { head: "RESTARTS", least: None, leaves: 2 },
 ];
 
-/// From these shares on a figure is marked: look here, and near a limit.
+/// From these shares on a figure is marked: look here, and near a limit. What is warned of in words carries the second mark.
 const CPU_OF_LIMIT: [f64; 2] = [0.8, 0.95];
-const MEMORY_OF_LIMIT: [f64; 2] = [0.8, 0.9];
-const THROTTLED: [f64; 2] = [0.05, 0.25];
+const MEMORY_OF_LIMIT: [f64; 2] = [0.8, health::NEAR];
+const THROTTLED: [f64; 2] = [0.05, health::THROTTLED];
 
 /// The table of one report. `all` shows every unit of the host, however quiet.
 pub fn table(report: &Report, now: Timestamp, look: Look, all: bool) -> String {
@@ -90,7 +91,7 @@ fn inner(container: &ContainerRow, row: &WorkloadRow) -> Vec<Cell> {
     let (word, tone) = state(seen.state, Some(container));
     let what = if seen.state == State::Running && tone == Tone::Plain { String::new() } else { format!("⋅ {word}") };
     let name = Cell::new(format!("  {}", seen.about.label())).tone(if seen.state > State::Restarting { Tone::Quiet } else { Tone::Plain });
-    let memory = memory_of(&seen.usage);
+    let memory = rows::memory(&seen.usage);
     figures_of(vec![name, Cell::new(what).tone(tone)], &container.rates, memory, network(seen, &container.rates, row), seen.restarts)
 }
 
@@ -147,10 +148,6 @@ fn carried(rates: &Rates) -> Cell {
     Cell::of(rates.received.zip(rates.sent).map(|(received, sent)| figures::traffic(received, sent)))
 }
 
-fn memory_of(usage: &Usage) -> Option<Bytes> {
-    usage.memory?.is.held()
-}
-
 fn stated(label: &str, state: State, only: Option<&ContainerRow>) -> (String, Tone) {
     let (word, tone) = self::state(state, only);
     (format!("{label} ⋅ {word}"), tone)
@@ -191,11 +188,12 @@ fn wrong(out: &mut String, shown: &[&WorkloadRow], look: Look) {
     const MOST: usize = 8;
     let mut words = Vec::new();
     for row in shown {
-        words.extend(row.warnings.iter().map(|warning| format!("{}: {warning}", row.seen.about.name)));
-        if row.containers.len() > 1 {
-            let inside = |container: &ContainerRow| format!("{}/{}", row.seen.about.name, container.seen.about.label());
-            words.extend(row.containers.iter().flat_map(|container| container.warnings.iter().map(move |warning| format!("{}: {warning}", inside(container)))));
-        }
+        // A workload carries the warnings of its containers; of several, the one it is about is named.
+        let several = row.containers.len() > 1;
+        let inside = || row.containers.iter().filter(|_| several).flat_map(|container| container.warnings.iter().map(move |warning| (container, warning)));
+        let own = row.warnings.iter().filter(|warning| !inside().any(|(_, of_one)| of_one == *warning));
+        words.extend(own.map(|warning| format!("{}: {warning}", row.seen.about.name)));
+        words.extend(inside().map(|(container, warning)| format!("{}/{}: {warning}", row.seen.about.name, container.seen.about.label())));
     }
     for word in words.iter().take(MOST) {
         look.paragraph(word, 4).iter().for_each(|line| say(out, look.paint(line, Tone::Notice)));

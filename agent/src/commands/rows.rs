@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use collector::identity::Key;
-use collector::snapshot::State;
+use collector::snapshot::{State, Usage};
 use collector::units::Bytes;
 
 use crate::report::{Report, WorkloadRow};
@@ -53,7 +53,12 @@ pub(super) fn kind(row: &WorkloadRow) -> u8 {
 
 /// The memory a table speaks of.
 pub(super) fn used(row: &WorkloadRow) -> Option<Bytes> {
-    row.seen.usage.memory?.is.held()
+    memory(&row.seen.usage)
+}
+
+/// The same of one container.
+pub(super) fn memory(usage: &Usage) -> Option<Bytes> {
+    usage.memory?.is.held()
 }
 
 /// Whole hundredths of a core and whole MiB, as the table shows them: rows that look alike do not change places at every look.

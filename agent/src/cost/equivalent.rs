@@ -32,8 +32,8 @@ pub fn need(asked: &Asked, own: &Limits, seen: &Seen) -> Result<Need, &'static s
         (_, true) => Basis::Limit,
         _ => Basis::Seen,
     };
-    let cores = asked.cores.or(own.cores.value()).or_else(|| seen.cores()).ok_or("nothing asked, no limit, and its CPU was not seen yet")?;
-    let memory = asked.memory.or(own.memory.value()).or(seen.memory).ok_or("nothing asked, no limit, and its memory was not seen yet")?;
+    let cores = asked.cores.or(own.cores.value()).or_else(|| seen.cores()).ok_or("no CPU asked for, no CPU limit, and its CPU was not seen yet")?;
+    let memory = asked.memory.or(own.memory.value()).or(seen.memory).ok_or("no memory asked for, no memory limit, and its memory was not seen yet")?;
     let by_cores = basis(asked.cores.is_some(), own.cores.value().is_some());
     let by_memory = basis(asked.memory.is_some(), own.memory.value().is_some());
     let basis = by_cores.max(by_memory);

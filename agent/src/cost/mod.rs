@@ -44,9 +44,17 @@ pub struct Price {
 }
 
 impl Price {
+    /// From this age on, in days, a price is old.
+    pub const OLD: i32 = 180;
+
     /// Old enough to be marked wherever it is shown.
     pub fn is_old(&self, today: Date) -> bool {
-        (today - self.since).get_days() > 180
+        self.days(today) > Self::OLD
+    }
+
+    /// How long ago it was read.
+    pub fn days(&self, today: Date) -> i32 {
+        (today - self.since).get_days()
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct UsdPerHour(pub i64);
 
 impl UsdPerHour {
-    /// Hours in a month, as AWS counts them.
+    /// A month as AWS's pricing calculator counts it: 730 hours.
     pub const MONTH: Duration = Duration::from_secs(730 * 3600);
 
     /// Dollars an hour, for showing and for sinks.

@@ -18,7 +18,7 @@ use super::book::{Book, Instance};
 use super::equivalent::{Need, Seen, need};
 use super::fargate::{self, Platform, Prices};
 use super::split::{Amounts, Hour, Look, Mean, Node, Split, Weights};
-use super::{Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod};
+use super::{Basis, Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod};
 
 /// The `[cost]` section of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -233,7 +233,9 @@ impl Reckoning {
             Key::Pod(_) => Bytes(need.memory.0.saturating_add(pod::OVERHEAD.0)),
             _ => need.memory,
         };
-        let size = fargate::cheapest(need.cores, memory, *platform, prices);
+        // What is measured is known to a few percent: a hair above a size does not ask for the next one. Memory has no such grace: Fargate kills at its limit.
+        let cores = if need.basis == Basis::Seen { Cores(need.cores.0 * 0.99) } else { need.cores };
+        let size = fargate::cheapest(cores, memory, *platform, prices);
         let size = size.ok_or_else(|| no(format_args!("larger than the largest Fargate size (16 vCPU, 120 GB)")))?;
         Ok((need, size, fargate::parts(size, prices)))
     }
@@ -385,8 +387,6 @@ mod tests {
     use collector::units::Limit;
     use proptest::prelude::*;
 
-    use crate::cost::Basis;
-
     const TICK: Duration = Duration::from_secs(10);
 
     fn reckoning() -> Reckoning {
@@ -518,6 +518,12 @@ mod tests {
         assert_eq!(why(&bill.costs[1]), "sized with compose project shop, see a");
         assert_eq!((shown(bill.costs[2].otherwise[0].rate), shown(bill.costs[3].otherwise[0].rate)), ("0.01234".into(), "0.01234".into()));
         assert_eq!(bill.costs[3].otherwise[0].project, None);
+        let mut idle = items;
+        (idle[0].asked.cores, idle[1].asked.cores, idle[1].cores) = (Some(Cores(1.0)), None, Some(Cores(0.0)));
+        let mut reckoning = reckoning();
+        reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, &host(None), &idle);
+        let bill = reckoning.reckon(&at("2026-11-25T14:00:10Z"), Some(TICK), &host(None), &idle);
+        assert_eq!(bill.costs[0].otherwise[0].parts[0].amount, 1.0, "one that idles beside it does not make it two vCPU");
         items[1].unfit = Some("host network");
         assert_eq!(why(&once(&host(None), &items).costs[0]), "b of compose project shop: host network");
         items[0].runs = false;
@@ -540,7 +546,7 @@ mod tests {
         let mut free = item(&web, None, Some((0.3, 0.7)));
         let mut reckoning = reckoning();
         let first = reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, &host(None), &[free]);
-        assert_eq!(why(&first.costs[0]), "nothing asked, no limit, and its CPU was not seen yet");
+        assert_eq!(why(&first.costs[0]), "no CPU asked for, no CPU limit, and its CPU was not seen yet");
         for tick in 1..=360_i64 {
             let now = Stamp { wall: at("2026-11-25T14:00:00Z").wall.map(|wall| wall + jiff::SignedDuration::from_secs(10 * tick)), boot: None };
             let bill = reckoning.reckon(&now, Some(TICK), &host(None), &[free]);

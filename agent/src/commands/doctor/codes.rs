@@ -6,17 +6,15 @@ use super::{Finding, Level};
 
 /// One kind of finding.
 #[derive(Clone, Copy, Debug)]
-pub struct Code {
+pub(super) struct Code {
     /// `TARE-001`
-    pub code: &'static str,
+    pub(super) code: &'static str,
     /// How bad it is.
-    pub level: Level,
-    /// What it means, for the manual.
-    pub about: &'static str,
+    pub(super) level: Level,
     /// What it costs the user.
-    pub costs: &'static str,
+    pub(super) costs: &'static str,
     /// The one thing to do, where the finding has no better words.
-    pub fix: &'static str,
+    pub(super) fix: &'static str,
 }
 
 impl Code {
@@ -29,10 +27,11 @@ impl Code {
 
 macro_rules! codes {
     ($($name:ident $code:literal $level:ident $about:literal $(costs $costs:literal)? $(fix $fix:literal)?;)*) => {
-        $(pub(super) const $name: Code = Code { code: $code, level: Level::$level, about: $about, costs: concat!($($costs)?), fix: concat!($($fix)?) };)*
+        $(#[doc = $about] pub(super) const $name: Code = Code { code: $code, level: Level::$level, costs: concat!($($costs)?), fix: concat!($($fix)?) };)*
 
         /// Every code, in order.
-        pub const CODES: &[Code] = &[$($name),*];
+        #[cfg(test)]
+        pub(super) const CODES: &[Code] = &[$($name),*];
     };
 }
 

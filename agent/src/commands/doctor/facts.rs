@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use jiff::Zoned;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use collector::roots::Roots;
 
@@ -18,7 +19,7 @@ impl Facts {
     pub fn ask(settings: &Settings, roots: &Roots) -> Facts {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Facts {
-            today: Some(Zoned::now().date()),
+            today: Some(Timestamp::now().to_zoned(TimeZone::UTC).date()),
             port: Some(port(settings.listen)),
             open_files: open_files(&read("/proc/self/limits")),
             root: root(&read("/proc/self/status")),

@@ -80,6 +80,18 @@ fn states_say_what_happened() {
 }
 
 #[test]
+fn a_warning_of_one_container_of_several_is_told_once_and_by_its_name() {
+    let mut report = sample::report();
+    let web = report.workloads.iter_mut().find(|row| &*row.seen.about.name == "web").unwrap();
+    web.containers[1].warnings.push("restarting".into());
+    web.warnings.push("restarting".into());
+    web.warnings.push("memory at 95.0 % of its limit".into());
+    let table = at(&report, 120);
+    assert_eq!(table.matches("restarting").count(), 1, "{table}");
+    assert!(table.contains("web/envoy: restarting") && table.contains("web: memory at 95.0 % of its limit"), "{table}");
+}
+
+#[test]
 fn what_ended_stands_below_what_runs() {
     let mut report = sample::report();
     report.workloads.iter_mut().filter(|row| &*row.seen.about.name == "api").for_each(|row| row.seen.state = State::Exited);

@@ -293,8 +293,12 @@ impl DockerSource {
     /// The daemon does not know it any more. How it ended is kept for a while, if anyone said.
     fn lose(&mut self, id: &ContainerId) {
         self.stale.remove(id);
-        if self.known.get(id).is_some_and(|known| !is_over(&known.is) || known.is.ended.is_none()) {
+        let Some(known) = self.known.get_mut(id) else { return };
+        if !is_over(&known.is) || known.is.ended.is_none() {
             self.known.remove(id);
+        } else if known.is.state == State::Removing {
+            // Seen while it was being deleted; now it is.
+            Arc::make_mut(&mut known.is).state = State::Exited;
         }
     }
 

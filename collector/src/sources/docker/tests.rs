@@ -188,6 +188,24 @@ async fn how_a_container_ended_outlives_it() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_is_not_being_deleted_any_more() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.socket());
+    put(&daemon, "a1", "running");
+    let mut source = listening(&folder).await;
+    let mut removing = inspect("a1", "removing");
+    removing["State"]["FinishedAt"] = "2026-03-02T10:00:08Z".into();
+    daemon.put(row("a1", "removing"), removing);
+    daemon.emit(event("a1", "die", T));
+    news(&source).await;
+    assert_eq!(containers(&read(&mut source).await).containers[0].state, State::Removing);
+    daemon.remove("a1");
+    daemon.emit(event("a1", "destroy", T + 1));
+    news(&source).await;
+    assert_eq!(containers(&read(&mut source).await).containers[0].state, State::Exited);
+}
+
+#[tokio::test]
 async fn a_daemon_that_dies_and_comes_back_is_taken_up_where_it_was_left() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.socket());

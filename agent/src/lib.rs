@@ -13,3 +13,5 @@ pub mod config;
 pub mod args;
 pub mod pipeline;
 pub mod commands;
+#[cfg(test)]
+mod sample;

@@ -42,7 +42,7 @@ impl Engine {
     /// An engine over these roots, without a past.
     pub fn new(roots: &Roots, settings: &Settings) -> Engine {
         let (looks, sources) = sources(roots, settings);
-        let region = std::env::var("AWS_REGION").or_else(|_| std::env::var("AWS_DEFAULT_REGION")).ok().filter(|_| roots.recorded.is_none());
+        let region = if roots.recorded.is_some() { None } else { region(|name| std::env::var(name).ok()) };
         let reckoning = Reckoning::new(Book::built_in(), settings.cost.clone(), region.as_deref().map(Into::into));
         let reporter = Reporter::new(settings.cluster.clone(), settings.linger, reckoning);
         Engine { collector: Collector::new(looks, sources, roots.clock), reporter }
@@ -54,6 +54,11 @@ impl Engine {
         let sources = self.collector.sources().into_iter().map(SourceRow::from).collect();
         self.reporter.report(&snapshot, sources)
     }
+}
+
+/// The region that AWS's own tools would use; an empty variable is none.
+fn region(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().filter_map(variable).find(|region| !region.trim().is_empty())
 }
 
 /// Where this machine is looked at, with what the settings say of it.
@@ -91,7 +96,7 @@ pub async fn replay(settings: &Settings, dir: &Path) -> Result<Vec<Arc<Report>>>
     Ok(reports)
 }
 
-/// What reads kernel files, and what asks over a socket.
+/// What reads files on a thread of its own, and what asks over the network.
 type Sources = (Vec<Box<dyn Look>>, Vec<Box<dyn Source>>);
 
 fn sources(roots: &Roots, settings: &Settings) -> Sources {
@@ -137,10 +142,10 @@ pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, 
         };
         agent.ticks.inc();
         agent.tick_duration.observe(started.elapsed().as_secs_f64());
-        speak(&agent, &mut gaps, &report.gaps);
         if let Some(first) = first.take() {
             first(&report);
         }
+        speak(&agent, &mut gaps, &report.gaps);
         publish.send_replace(Some(Published { report, at: started }));
     }
     server.stop().await;
@@ -156,7 +161,11 @@ pub async fn run_replay(
     first: impl FnOnce(&Report),
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
-    let reports = replay(settings, dir).await?;
+    let mut stop = std::pin::pin!(stop);
+    let reports = tokio::select! {
+        reports = replay(settings, dir) => reports?,
+        () = &mut stop => return Ok(()),
+    };
     let mut gaps = Vec::new();
     for report in &reports {
         agent.ticks.inc();
@@ -211,5 +220,43 @@ fn speak(agent: &Agent, before: &mut Vec<Gap>, now: &[Gap]) {
     }
     if before != now {
         *before = now.to_vec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_names_no_region() {
+        let of = |aws: Option<&str>, default: Option<&str>| region(|name| if name == "AWS_REGION" { aws } else { default }.map(str::to_owned));
+        assert_eq!(of(Some("eu-west-1"), Some("us-west-2")).as_deref(), Some("eu-west-1"));
+        assert_eq!(of(Some(""), Some("us-west-2")).as_deref(), Some("us-west-2"));
+        assert_eq!(of(Some(" "), None), None);
+    }
+
+    /// Gaps are spoken of when they open or change; what is still missing is not counted again.
+    #[test]
+    fn a_gap_is_counted_once_while_it_lasts() {
+        let gap = |what: &str, why: &str| Gap { from: collector::snapshot::SourceName::Docker, what: what.into(), why: why.into() };
+        let (agent, mut before) = (Agent::new(), Vec::new());
+        for now in
+            [vec![gap("containers", "down")], vec![gap("containers", "down")], vec![gap("containers", "denied")], vec![], vec![gap("containers", "down")]]
+        {
+            speak(&agent, &mut before, &now);
+        }
+        let mut text = Vec::new();
+        agent.gather(&mut text);
+        assert!(String::from_utf8(text).unwrap().contains("tare_agent_gaps_total{source=\"docker\"} 3\n"));
+    }
+
+    #[tokio::test]
+    async fn a_replay_that_is_told_to_stop_stops_before_it_has_played() {
+        let settings = crate::config::load(None, [], &[]).unwrap().settings;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("sys")).unwrap();
+        let done = run_replay(&settings, folder.path(), listener, Arc::new(Agent::new()), |_| panic!("it should not play"), std::future::ready(()));
+        done.await.unwrap();
     }
 }

@@ -70,7 +70,8 @@ impl Collector {
     pub async fn collect(&mut self, by: Instant) -> Arc<Snapshot> {
         let now = Instant::now();
         // A socket that hangs must leave time to read the kernel's files.
-        let sources_by = now + by.saturating_duration_since(now) * 3 / 4;
+        let left = by.saturating_duration_since(now);
+        let sources_by = by.checked_sub(left / 4).unwrap_or(by);
         join_all(self.sources.iter_mut().map(|source| source.ask(now, sources_by))).await;
         let known = self.memories().filter_map(|memory| memory.good.as_ref()).map(|good| good.reading.clone()).collect();
         let looked = self.looker.look(known, by).await;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Deserialize;
 
@@ -33,7 +34,7 @@ pub struct Roots {
     pub recorded: Option<Arc<Recorded>>,
 }
 
-/// Folders laid over each other: the first that has a file wins. Live there is one.
+/// Folders laid over each other: the first that has a file wins. Live the first is the whole; our own `/sys` stands below the host's for what its mount lacks.
 #[derive(Clone, Debug)]
 pub struct Layers(pub Vec<PathBuf>);
 
@@ -127,21 +128,27 @@ pub struct Faults {
     pub same_file: Vec<(PathBuf, PathBuf)>,
 }
 
-/// No file we read in whole is larger than this; what is larger is cut (a text) or refused (JSON).
+/// No kernel file we read in whole is larger than this; what is larger is cut.
 pub const FILE_LIMIT: usize = 4 << 20;
+/// No JSON file of a recording is larger than this (an answer of thousands of containers fits); what is larger is refused.
+pub(crate) const JSON_LIMIT: usize = 64 << 20;
 
 impl Roots {
     /// The machine Tare runs on; `/host/…` mounts are preferred, each on its own.
     pub fn live() -> Roots {
-        let prefer = |host: &str, own: &str, probe: &str| {
-            let host = PathBuf::from(host);
-            if host.join(probe).exists() { host } else { PathBuf::from(own) }
-        };
-        let sys = prefer("/host/sys", "/sys", "fs/cgroup");
+        Roots::mounted(Path::new("/host"))
+    }
+
+    /// The same, the host's folders mounted in `host`.
+    fn mounted(host: &Path) -> Roots {
+        let (proc, sys) = (host.join("proc"), host.join("sys"));
+        // A folder made for a mount that never came is empty.
+        let is_mounted = |folder: &Path| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        let sys = if is_mounted(&sys.join("fs/cgroup")) { vec![sys, "/sys".into()] } else { vec!["/sys".into()] };
         Roots {
-            proc: Layers(vec![prefer("/host/proc", "/proc", "stat")]),
-            sys_mounted_at: sys.clone(),
-            sys: Layers(vec![sys]),
+            proc: Layers(vec![if proc.join("stat").exists() { proc } else { "/proc".into() }]),
+            sys_mounted_at: sys[0].clone(),
+            sys: Layers(sys),
             docker: Address::Unix("/var/run/docker.sock".into()),
             imds: Address::Http("http://169.254.169.254".into()),
             clock: Clock::Real,
@@ -198,14 +205,11 @@ impl Roots {
     }
 
     fn read(&self, layers: &Layers, top: &str, below: &str) -> Result<String, Error> {
-        use io::Read;
         let path = layers.path(below);
         if let Some(errno) = self.fault(&Path::new(top).join(below)) {
             return Err(Error::file(path, errno));
         }
-        let mut bytes = Vec::new();
-        let file = fs::File::open(&path).map_err(|e| Error::file(&path, e))?;
-        file.take(FILE_LIMIT as u64).read_to_end(&mut bytes).map_err(|e| Error::file(&path, e))?;
+        let bytes = read(&path, FILE_LIMIT).map_err(|e| Error::file(&path, e))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -247,28 +251,90 @@ impl From<FaultsFile> for Faults {
     }
 }
 
-/// The errors that kernel files are known to give; any other name is EIO.
+/// The errors that kernel files are known to give, as `faults.json` spells them; any other is EIO.
+const ERRNOS: [(&str, Errno); 12] = [
+    ("EOPNOTSUPP", Errno::OPNOTSUPP),
+    ("ENOTSUP", Errno::OPNOTSUPP),
+    ("ENODEV", Errno::NODEV),
+    ("ENOENT", Errno::NOENT),
+    ("EACCES", Errno::ACCESS),
+    ("EPERM", Errno::PERM),
+    ("EINVAL", Errno::INVAL),
+    ("EISDIR", Errno::ISDIR),
+    ("ESTALE", Errno::STALE),
+    ("EMFILE", Errno::MFILE),
+    ("EINTR", Errno::INTR),
+    ("ENOMEM", Errno::NOMEM),
+];
+
 fn errno(name: &str) -> Errno {
-    match name {
-        "EOPNOTSUPP" | "ENOTSUP" => Errno::OPNOTSUPP,
-        "ENODEV" => Errno::NODEV,
-        "ENOENT" => Errno::NOENT,
-        "EACCES" => Errno::ACCESS,
-        "EPERM" => Errno::PERM,
-        "EINVAL" => Errno::INVAL,
-        "ESTALE" => Errno::STALE,
-        "EMFILE" => Errno::MFILE,
-        "EINTR" => Errno::INTR,
-        "ENOMEM" => Errno::NOMEM,
-        _ => Errno::IO,
-    }
+    ERRNOS.iter().find(|(known, _)| *known == name).map_or(Errno::IO, |(_, errno)| *errno)
+}
+
+/// The name of an error in `faults.json`.
+pub(crate) fn errno_name(problem: &io::Error) -> &'static str {
+    let errno = Errno::from_io_error(problem);
+    ERRNOS.iter().find(|(_, known)| Some(*known) == errno).map_or("EIO", |(name, _)| name)
+}
+
+/// Opens a file for reading. A pipe that somebody put in its place does not stop us: it reads as empty.
+pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(fs::File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// The first `limit` bytes of a file.
+pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A JSON file of the recorded host; `None` where it is not there.
 fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let bytes = match fs::read(path) {
+    let bytes = match read(path, JSON_LIMIT + 1) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|e| Error::file(path, e))?,
     };
+    if bytes.len() > JSON_LIMIT {
+        return Err(Error::TooLarge { address: path.display().to_string(), limit: JSON_LIMIT });
+    }
     serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::Text { path: path.into(), problem: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_hosts_mount_lacks_is_read_from_our_own() {
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir_all(host.path().join("sys/fs/cgroup")).unwrap();
+        assert_eq!(Roots::mounted(host.path()).sys_mounted_at, Path::new("/sys"), "a mount that never came");
+        fs::create_dir(host.path().join("sys/fs/cgroup/system.slice")).unwrap();
+        let roots = Roots::mounted(host.path());
+        assert_eq!(roots.sys_mounted_at, host.path().join("sys"));
+        assert_eq!(roots.proc.0, [Path::new("/proc")]);
+        assert!(roots.read_sys("devices/system/cpu/online").is_ok(), "only the tree is mounted");
+    }
+
+    #[test]
+    fn no_file_of_a_recording_stops_us() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, endless) = (dir.path().join("pipe"), dir.path().join("endless"));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+        assert_eq!(read(&pipe, 10).unwrap(), b"");
+        assert_eq!(read(&endless, 10).unwrap().len(), 10);
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("clock.json")).unwrap();
+        assert!(Roots::replay(dir.path()).unwrap_err().to_string().contains("larger than"));
+    }
+
+    #[test]
+    fn an_error_keeps_its_name() {
+        for (name, known) in ERRNOS.iter().filter(|(name, _)| *name != "ENOTSUP") {
+            assert_eq!((errno(name), errno_name(&(*known).into())), (*known, *name));
+        }
+        assert_eq!((errno("ENONSENSE"), errno_name(&io::Error::other("x"))), (Errno::IO, "EIO"));
+    }
 }

@@ -36,8 +36,8 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::sample;
 
     #[test]
     fn it_says_what_it_found_and_what_it_did_not() {

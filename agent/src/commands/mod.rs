@@ -13,6 +13,3 @@ mod rows;
 pub mod run;
 pub mod table;
 pub mod view;
-
-#[cfg(test)]
-mod sample;

@@ -29,8 +29,8 @@ pub fn write(to: &mut impl Write, looks: &[Arc<Report>], output: Output, table: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::sample;
 
     #[test]
     fn a_document_is_the_last_look_and_lines_are_every_look() {

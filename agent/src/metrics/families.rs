@@ -637,7 +637,7 @@ pub static AGENT: Family<()> = Family {
             Unit::Of("thing"),
             Counter,
             Essential,
-            "Things left out because there were more than the settings allow.",
+            "Things left out: rows whose labels are those of another row (same_labels).",
             Live(&[label("reason", "tare.reason")]),
         ),
     ],

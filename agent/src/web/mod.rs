@@ -1,13 +1,16 @@
 //! The HTTP server: the last report as `/metrics` and `/report.json`, and whether Tare is well. A request never starts a look.
 
+mod patient;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming, SizeHint};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,12 +25,16 @@ use crate::metrics::frame::Frame;
 use crate::report::Report;
 use crate::sinks::prometheus;
 
+use patient::Patient;
+
 /// Connections served at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
 /// Request line and headers of one request, in bytes.
 const HEADERS: usize = 16 << 10;
-/// For the headers to arrive, and for open answers to end once we stop.
+/// For the headers of a request to arrive, and for its reader to take the next piece of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For open answers to end once we stop: a stop must not look like a hang.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Who may see what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,23 +62,33 @@ pub struct Site {
     address: SocketAddr,
     /// A report older than this is no longer "ready".
     stale: Option<Duration>,
-    text: Mutex<Text>,
+    metrics: Mutex<Metrics>,
+    json: Mutex<Made>,
 }
 
-/// The last report as text, made once and shared by all scrapes until the next report.
-struct Text {
+/// Bytes made once of a report and shared by all who ask until the next one, so that many slow readers hold one copy.
+#[derive(Default)]
+struct Made {
     of: Option<Instant>,
+    bytes: Bytes,
+}
+
+/// The last report as Prometheus text.
+struct Metrics {
     frame: Frame,
-    text: Bytes,
+    /// Rows of the last frame without a series.
+    cut: usize,
+    made: Made,
 }
 
 impl Site {
     /// A site on `address`. `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
     pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, address: SocketAddr, stale: Option<Duration>) -> Site {
-        Site { reports, agent, settings, address, stale, text: Mutex::new(Text { of: None, frame: Frame::new(), text: Bytes::new() }) }
+        let metrics = Mutex::new(Metrics { frame: Frame::new(), cut: 0, made: Made::default() });
+        Site { reports, agent, settings, address, stale, metrics, json: Mutex::default() }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    fn answer<B>(&self, request: &Request<B>) -> Response<Pieces> {
         let path = request.uri().path();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served\n");
@@ -91,35 +108,43 @@ impl Site {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut body = Vec::new();
-        if let Some(published) = self.published() {
-            let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-            if text.of != Some(published.at) {
-                let Text { of, frame, text } = &mut *text;
-                frame.fill(&published.report);
-                let mut encoded = Vec::with_capacity(text.len() + text.len() / 8);
-                prometheus::encode(frame, &mut encoded);
-                (*of, *text) = (Some(published.at), encoded.into());
-            }
-            body.extend_from_slice(&text.text);
-        }
-        self.agent.gather(&mut body);
-        typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body)
+    fn metrics(&self) -> Response<Pieces> {
+        let report = self.published().map_or_else(Bytes::new, |published| self.encoded(&published));
+        let mut own = Vec::new();
+        self.agent.gather(&mut own);
+        typed(StatusCode::OK, prometheus::CONTENT_TYPE, Pieces([report, own.into()]))
     }
 
-    fn report(&self) -> Response<Full<Bytes>> {
+    fn encoded(&self, published: &Published) -> Bytes {
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let Metrics { frame, cut, made } = &mut *metrics;
+        if made.of != Some(published.at) {
+            frame.fill(&published.report);
+            self.agent.count_cut("same_labels", frame.cut().saturating_sub(*cut) as u64);
+            *cut = frame.cut();
+            let mut encoded = Vec::with_capacity(made.bytes.len() + made.bytes.len() / 8);
+            prometheus::encode(frame, &mut encoded);
+            *made = Made { of: Some(published.at), bytes: encoded.into() };
+        }
+        made.bytes.clone()
+    }
+
+    fn report(&self) -> Response<Pieces> {
         let Some(published) = self.published() else { return plain(StatusCode::SERVICE_UNAVAILABLE, "no report yet\n") };
-        match serde_json::to_vec(&*published.report) {
-            Ok(body) => typed(StatusCode::OK, "application/json", body),
-            Err(problem) => {
-                tracing::error!("the report cannot be written as JSON: {problem}");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "the report cannot be written as JSON\n")
+        let mut made = self.json.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.of != Some(published.at) {
+            match serde_json::to_vec(&*published.report) {
+                Ok(body) => *made = Made { of: Some(published.at), bytes: body.into() },
+                Err(problem) => {
+                    tracing::error!("the report cannot be written as JSON: {problem}");
+                    return plain(StatusCode::INTERNAL_SERVER_ERROR, "the report cannot be written as JSON\n");
+                }
             }
         }
+        typed(StatusCode::OK, "application/json", Pieces([made.bytes.clone(), Bytes::new()]))
     }
 
-    fn ready(&self) -> Response<Full<Bytes>> {
+    fn ready(&self) -> Response<Pieces> {
         match self.published() {
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "no report yet\n"),
             Some(published) if self.stale.is_some_and(|stale| published.at.elapsed() > stale) => {
@@ -176,14 +201,14 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Out
                 continue;
             }
         };
+        let stream = TokioIo::new(Patient::new(stream, PATIENCE));
         let site = Arc::clone(&site);
         let service = service_fn(move |request: Request<Incoming>| {
             let answer = site.answer(&request);
             site.agent.count_request(known(request.uri().path()), answer.status().as_u16());
             std::future::ready(Ok::<_, Infallible>(answer))
         });
-        let connection =
-            http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS).serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS).serve_connection(stream, service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _permit = permit;
@@ -193,7 +218,7 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Out
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(PATIENCE, graceful.shutdown()).await;
+    let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
 }
 
 /// The path as one of ours, so that strangers cannot make series.
@@ -201,12 +226,12 @@ fn known(path: &str) -> &'static str {
     ["/", "/metrics", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    typed(status, "text/plain; charset=utf-8", text)
+fn plain(status: StatusCode, text: &'static str) -> Response<Pieces> {
+    typed(status, "text/plain; charset=utf-8", Pieces([Bytes::from_static(text.as_bytes()), Bytes::new()]))
 }
 
-fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(body.into()));
+fn typed(status: StatusCode, kind: &'static str, body: Pieces) -> Response<Pieces> {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -217,9 +242,31 @@ fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Resp
     answer
 }
 
+/// A body of two pieces: what all askers share, and what was made for this one. Sent in this order, neither is copied.
+struct Pieces([Bytes; 2]);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        let next = self.0.iter_mut().find(|piece| !piece.is_empty()).map(std::mem::take);
+        Poll::Ready(next.map(|piece| Ok(hyper::body::Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.iter().all(Bytes::is_empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
 
     fn site(address: &str, expose: bool) -> Site {
         let settings = Settings { expose, hosts: vec!["tare.example.com".into()] };
@@ -250,6 +297,28 @@ mod tests {
             assert_eq!(get(&site, "/report.json", host), status, "{host}");
         }
         assert_eq!(get(&site, "/metrics", "evil.example.com"), 200);
+    }
+
+    #[test]
+    fn all_who_ask_share_one_copy_and_rows_without_a_series_are_counted() {
+        let mut report = sample::report();
+        let twin = report.workloads.iter().find(|row| matches!(row.seen.about.key, collector::identity::Key::Task(_))).unwrap().clone();
+        report.workloads.push(twin);
+        let agent = Arc::new(Agent::new());
+        let (publish, reports) = watch::channel(Some(Published { report: Arc::new(report), at: Instant::now() }));
+        let settings = Settings { expose: false, hosts: Vec::new() };
+        let site = Site::new(reports, Arc::clone(&agent), settings, "127.0.0.1:1".parse().unwrap(), None);
+        for pieces in [Site::metrics, Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone())) {
+            assert!(!pieces[0].is_empty() && pieces[0].as_ptr() == pieces[1].as_ptr());
+        }
+        let cut = |site: &Site| {
+            let own = site.metrics().into_body().0[1].to_vec();
+            String::from_utf8(own).unwrap().lines().find_map(|line| line.strip_prefix("tare_agent_cut_total{reason=\"same_labels\"} ")?.parse::<u64>().ok())
+        };
+        let once = cut(&site);
+        assert!(once > Some(0), "the twin's row and its containers'");
+        publish.send_modify(|published| published.iter_mut().for_each(|published| published.at += Duration::from_secs(1)));
+        assert_eq!(cut(&site), once, "what is still cut is not counted again");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Recorded answers: what a daemon said once, found again by method, path and query. Pure but for reading the file.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -9,9 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
-
-/// A host with thousands of containers fits; more is refused.
-const FILE_LIMIT: u64 = 64 << 20;
+use crate::roots::{self, JSON_LIMIT};
 
 /// The answers of one file: `"METHOD path?query"` to `{status, headers?, body}`. A body is JSON or a text.
 #[derive(Debug)]
@@ -45,11 +42,9 @@ fn ok() -> u16 {
 impl Answers {
     /// Reads the file. Errors: it cannot be read, is no JSON of that form, or is larger than 64 MiB.
     pub(super) fn read(path: &Path) -> Result<Answers, Error> {
-        let mut text = Vec::new();
-        let file = std::fs::File::open(path).map_err(|e| Error::file(path, e))?;
-        file.take(FILE_LIMIT + 1).read_to_end(&mut text).map_err(|e| Error::file(path, e))?;
-        if text.len() as u64 > FILE_LIMIT {
-            return Err(Error::TooLarge { address: path.display().to_string(), limit: FILE_LIMIT as usize });
+        let text = roots::read(path, JSON_LIMIT + 1).map_err(|e| Error::file(path, e))?;
+        if text.len() > JSON_LIMIT {
+            return Err(Error::TooLarge { address: path.display().to_string(), limit: JSON_LIMIT });
         }
         Answers::parse(&text).map_err(|e| Error::Text { path: path.into(), problem: e.to_string() })
     }

@@ -12,7 +12,7 @@ use sysinfo::System;
 use crate::error::Error;
 use crate::roots::Roots;
 use crate::snapshot::{Disk, Gap, Host, Own, Pressure, Seen, SourceName, Stall, Usage};
-use crate::sources::{Look, Reading, Told, psi};
+use crate::sources::{Look, Reading, Told, psi, text};
 use crate::units::Stamp;
 
 use disks::Disks;
@@ -55,7 +55,7 @@ impl HostFiles {
             (host.booted, host.cores) = (stat.booted, stat.cores);
             host.usage.cpu = stat.cpu.map(|cpu| self.now(cpu));
         }
-        host.cores = self.roots.read_sys("devices/system/cpu/online").ok().and_then(|text| machine::cpu_list(&text)).or(host.cores);
+        host.cores = online_cpus(&self.roots).or(host.cores);
         if let Some(text) = gaps.text("memory", self.roots.read_proc("meminfo")) {
             let (total, memory) = machine::meminfo(&text);
             host.memory = total;
@@ -132,8 +132,16 @@ impl Gaps {
     }
 }
 
+/// Where the kernel lists the CPUs that are online, below `/sys`.
+pub(crate) const ONLINE_CPUS: &str = "devices/system/cpu/online";
+
+/// How many CPUs are online.
+pub(crate) fn online_cpus(roots: &Roots) -> Option<u32> {
+    text::cpu_list(roots.read_sys(ONLINE_CPUS).ok()?.as_bytes())
+}
+
 /// Of a recorded host what its files say, nothing of the real machine.
-fn identity(roots: &Roots) -> Host {
+pub(crate) fn identity(roots: &Roots) -> Host {
     let word = |text: String| Some(text.trim()).filter(|word| !word.is_empty()).map(Arc::<str>::from);
     let file = |below: &str| roots.read_proc(below).ok().and_then(word);
     let (name, arch, os, kernel) = match &roots.recorded {

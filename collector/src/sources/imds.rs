@@ -36,10 +36,13 @@ pub struct Imds {
     next: Option<Instant>,
 }
 
-const TOKEN: &str = "/latest/api/token";
+pub(crate) const TOKEN: &str = "/latest/api/token";
+pub(crate) const META_DATA: &str = "/latest/meta-data/";
+/// What is asked for below it.
+pub(crate) const DATA: [&str; 5] = ["instance-id", "instance-type", "placement/region", "placement/availability-zone", "instance-life-cycle"];
 const DOCUMENT: &str = "/latest/dynamic/instance-identity/document";
 /// An identity document has 0.5 KiB, all else is a word.
-const ANSWER_LIMIT: usize = 16 << 10;
+pub(crate) const ANSWER_LIMIT: usize = 16 << 10;
 /// No word of ours is longer; what is, is no answer of this service.
 const WORD_LIMIT: usize = 256;
 
@@ -88,7 +91,7 @@ impl Imds {
 
     /// The token never came. An instance still refuses at once whoever asks without one: then only the token's answer is lost on its way.
     async fn silence(&self, error: &Error, by: Instant) -> String {
-        match self.client.get("/latest/meta-data/", &[], self.until(by), ANSWER_LIMIT).await {
+        match self.client.get(META_DATA, &[], self.until(by), ANSWER_LIMIT).await {
             Ok(_) | Err(Error::Status { .. }) => "the metadata service answers, but the token never came: the instance's hop limit is 1, \
                 so its answer ends before this container; fix: aws ec2 modify-instance-metadata-options --instance-id ID \
                 --http-put-response-hop-limit 2, or run with host network, or set the instance type and region"
@@ -102,16 +105,15 @@ impl Imds {
     /// Everything there is to learn, and why some of it is missing. Errors: nothing could be learnt.
     async fn instance(&self, token: &str, by: Instant) -> Result<(Instance, Option<String>), String> {
         let headers = [("x-aws-ec2-metadata-token", token)];
-        let data = ["instance-id", "instance-type", "placement/region", "placement/availability-zone", "instance-life-cycle"];
-        let paths: Vec<String> = data.iter().map(|name| format!("/latest/meta-data/{name}")).chain([DOCUMENT.to_owned()]).collect();
+        let paths: Vec<String> = DATA.iter().map(|name| format!("{META_DATA}{name}")).chain([DOCUMENT.to_owned()]).collect();
         let by = self.until(by);
         let answers = join_all(paths.iter().map(|path| self.client.get(path, &headers, by, ANSWER_LIMIT))).await;
 
         let mut trouble = None;
         let mut bodies = answers.into_iter().zip(&paths).map(|(answer, path)| match answer {
-            Ok(body) if path == DOCUMENT || word(&body).is_some() => Some(body),
+            Ok(body) if path == DOCUMENT || word(&body).is_some_and(|word| fits(path, word)) => Some(body),
             Ok(_) => {
-                trouble.get_or_insert_with(|| format!("{path}: what the metadata service says is no word"));
+                trouble.get_or_insert_with(|| format!("{path}: what the metadata service says is no such word"));
                 None
             }
             // Older emulators and outposts lack some of them: not known, and nothing to mend.
@@ -184,10 +186,20 @@ struct Document {
 }
 
 /// A printable ASCII word without blanks or markup; a page of a proxy is none.
-fn word(body: &[u8]) -> Option<&str> {
+pub(crate) fn word(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?.trim_end_matches(['\r', '\n']);
     let fine = |b: u8| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b'{' | b'}');
     (!text.is_empty() && text.len() <= WORD_LIMIT && text.bytes().all(fine)).then_some(text)
+}
+
+/// Whether a word looks like what was asked for: a portal that wants a login answers every question alike.
+fn fits(path: &str, word: &str) -> bool {
+    match path.strip_prefix(META_DATA) {
+        Some("instance-id") => word.starts_with("i-"),
+        Some("instance-type") => word.contains('.'),
+        Some("placement/region" | "placement/availability-zone") => word.contains('-'),
+        _ => true,
+    }
 }
 
 fn explain(error: &Error) -> String {
@@ -272,6 +284,16 @@ mod tests {
         assert_eq!(instance(&read(&mut imds).await), &all);
         assert_eq!(service.asked(), Vec::<String>::new());
         assert!(imds.next.unwrap() > Instant::now() + Duration::from_secs(3000));
+    }
+
+    #[tokio::test]
+    async fn a_portal_that_answers_every_question_alike_is_no_instance() {
+        let service = Service::start().await;
+        for path in DATA.iter().map(|name| format!("{META_DATA}{name}")).chain([TOKEN.into(), DOCUMENT.into()]) {
+            service.says(&path, Answer::Text("OK".into()));
+        }
+        let reading = read(&mut patient(Address::Http(service.url()))).await;
+        assert!(reading.told.is_none() && reading.gaps[0].why.contains("no such word"), "{reading:?}");
     }
 
     #[tokio::test]

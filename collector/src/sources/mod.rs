@@ -9,6 +9,7 @@ pub mod host;
 pub mod imds;
 pub mod net;
 pub mod psi;
+pub mod text;
 
 use std::collections::HashMap;
 use std::sync::Arc;

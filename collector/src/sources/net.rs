@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::identity::{CgroupPath, ContainerId};
-use crate::roots::Roots;
+use crate::roots::{self, Roots};
 use crate::snapshot::{Gap, Net, SourceName, State};
 use crate::sources::{Look, Owner, Reading, Space, SpaceOf, Spaces, Told};
 
@@ -147,7 +147,7 @@ impl NetSpaces {
         if let Some(errno) = self.roots.fault(&Path::new("proc").join(&below)) {
             return Err(Error::file(path, errno));
         }
-        let file = File::open(&path).map_err(|e| Error::file(&path, e))?;
+        let file = roots::open(&path).map_err(|e| Error::file(&path, e))?;
         let space = match &self.roots.recorded {
             Some(recorded) => recorded_space(pid, &recorded.faults.same_file),
             None => file.metadata().map_err(|e| Error::file(&path, e))?.ino(),

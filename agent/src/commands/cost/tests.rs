@@ -1,8 +1,8 @@
 //! Whole tables, as they stand on a terminal.
 
-use super::super::sample;
 use super::*;
 use crate::cost::NodeCost;
+use crate::sample;
 
 fn verdict(row: &WorkloadRow) -> Option<String> {
     Some(match &*row.seen.about.name {

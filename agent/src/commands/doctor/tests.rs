@@ -6,8 +6,8 @@ use jiff::civil::date;
 
 use collector::snapshot::Docker;
 
-use super::super::sample;
 use super::*;
+use crate::sample;
 
 fn settings() -> Settings {
     crate::config::load(None, [], &[]).unwrap().settings

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use collector::snapshot::{About, ContainerAbout, Gap, SourceName};
 
-use super::super::sample;
 use super::*;
+use crate::sample;
 
 fn at(report: &Report, width: u16) -> String {
     table(report, sample::now(), Look { width: Some(width), colour: false }, false)

@@ -4,7 +4,6 @@ pub mod figures;
 pub mod files;
 pub mod gaps;
 pub mod mounts;
-pub mod text;
 pub mod v1;
 pub mod v2;
 pub mod walk;
@@ -21,7 +20,7 @@ use self::walk::{Node, Room, refresh, relist};
 use crate::identity::{Owner, Segment, Within};
 use crate::roots::{Clock, Roots};
 use crate::snapshot::{CgroupVersion, Gap, Io, Limits, SourceName};
-use crate::sources::{Group, Look, Reading, Told, Tree};
+use crate::sources::{Group, Look, Reading, Told, Tree, host, text};
 use crate::units::Bytes;
 
 /// How much of the tree is followed, and how. Defaults: the `cgroup` section of tare.toml.
@@ -38,6 +37,20 @@ pub struct Settings {
 const BOUNDS_EVERY: u64 = 6;
 /// A runtime makes a container's v1 folders one after the other: in its first looks what is missing is asked for again.
 const YOUNG: u64 = 2;
+
+/// The names of all files that are read of a cgroup, v1's and v2's.
+pub fn file_names() -> impl Iterator<Item = &'static str> {
+    fn names<T>(files: &'static [files::File<T>]) -> impl Iterator<Item = &'static str> {
+        files.iter().flat_map(|file| file.older.into_iter().chain([file.name]))
+    }
+    names(v1::FIGURES)
+        .chain(names(v1::ROOT))
+        .chain(names(v1::BOUNDS))
+        .chain(names(v2::FIGURES))
+        .chain(names(v2::ROOT))
+        .chain(names(v2::BOUNDS))
+        .chain(names(v2::EVENTS))
+}
 
 /// The cgroup tree of one host.
 pub struct Cgroups {
@@ -297,12 +310,10 @@ fn nothing_mounted(roots: &Roots) -> String {
     }
 }
 
-/// Online CPUs (`/sys/devices/system/cpu/online`) and `MemTotal` (`/proc/meminfo`).
+/// Online CPUs and `MemTotal`.
 fn offer(roots: &Roots) -> Offer {
-    let cpus = roots.read_sys("devices/system/cpu/online").ok().and_then(|list| text::cpu_list(list.as_bytes()));
-    let meminfo = roots.read_proc("meminfo").unwrap_or_default();
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Offer { cpus, memory: total.map(|kib| Bytes(kib.saturating_mul(1024))) }
+    let memory = roots.read_proc("meminfo").ok().and_then(|text| host::machine::meminfo(&text).0);
+    Offer { cpus: host::online_cpus(roots), memory }
 }
 
 /// Raises the soft limit on open files to the hard one; a quarter of it stays for sockets and others.

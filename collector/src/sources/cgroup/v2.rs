@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::figures::{Bounds, Figures, cores};
 use super::files::{File, Tree};
-use super::text::{digits, lines, number, pairs, words};
-use crate::snapshot::{Cpu, CpuSplit, Device, Io, IoDevice, Memory, Stall, Throttling};
+use super::text::{digits, number, pairs, words};
+use crate::snapshot::{Cpu, CpuSplit, Device, Io, IoDevice, Memory, Throttling};
+use crate::sources::psi;
 use crate::units::{Bytes, Cores, Limit};
 
 /// What is read at every look, the hottest first. `memory.events` and not `.local`: what is killed in a cgroup nested
@@ -28,9 +29,9 @@ pub const FIGURES: &[File<Figures>] = &[
         (f.memory.high_events, f.memory.max_events, f.memory.oom_events, f.memory.oom_kills) = (high, max, oom, oom_kill);
         high.or(max).or(oom).or(oom_kill).is_some()
     }),
-    file("cpu.pressure", |text, f| set(&mut f.pressure.cpu, pressure(text))),
-    file("memory.pressure", |text, f| set(&mut f.pressure.memory, pressure(text))),
-    file("io.pressure", |text, f| set(&mut f.pressure.io, pressure(text))),
+    file("cpu.pressure", |text, f| set(&mut f.pressure.cpu, psi::parse(text))),
+    file("memory.pressure", |text, f| set(&mut f.pressure.memory, psi::parse(text))),
+    file("io.pressure", |text, f| set(&mut f.pressure.io, psi::parse(text))),
     file("memory.swap.current", |text, f| set(&mut f.memory.swap, number(text).map(Bytes))),
     file("memory.peak", |text, f| set(&mut f.memory.peak, number(text).map(Bytes))),
 ];
@@ -236,26 +237,6 @@ pub fn device(word: &[u8]) -> Option<Device> {
     Some(Device { major: part(&word[..colon])?, minor: part(&word[colon + 1..])? })
 }
 
-/// `cpu.pressure`, `memory.pressure`, `io.pressure`; totals in microseconds. Linux before 5.13 has no `full` line for the CPU.
-/// An empty file is what a kernel without PSI shows. `None` without a `some` line.
-/// ```text
-/// some avg10=1.50 avg60=0.80 avg300=0.30 total=123456789
-/// full avg10=0.00 avg60=0.00 avg300=0.00 total=5
-/// ```
-pub fn pressure(text: &[u8]) -> Option<Stall> {
-    let [mut some, mut full] = [None; 2];
-    for line in lines(text) {
-        let mut words = words(line);
-        let place = match words.next() {
-            Some(b"some") => &mut some,
-            Some(b"full") => &mut full,
-            _ => continue,
-        };
-        *place = words.find_map(|word| word.strip_prefix(b"total=")).and_then(digits).map(Duration::from_micros);
-    }
-    Some(Stall { some: some?, full })
-}
-
 /// `cpu.max`: quota and period in microseconds.
 /// ```text
 /// 50000 100000
@@ -360,20 +341,6 @@ mod tests {
             ["8:0 ", "8:0\n", "8:0 rbytes=1 wbytes=2", "8:0 rbytes=x wbytes=2 \n", "8 rbytes=1 wbytes=2 \n", "(unknown) rbytes=1 wbytes=2 \n", "\u{fffd}"]
         {
             assert_eq!(row(torn), None, "{torn:?}");
-        }
-    }
-
-    #[test]
-    fn pressure_needs_its_some_line() {
-        let stall = |some, full: Option<u64>| Some(Stall { some: Duration::from_micros(some), full: full.map(Duration::from_micros) });
-        for (text, is) in [
-            ("some avg10=1.50 avg60=0.80 avg300=0.30 total=123\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n", stall(123, Some(5))),
-            ("some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n", stall(7, None)),
-            ("full avg10=0.00 total=5\n", None),
-            ("some avg10=0.00\n", None),
-            ("", None),
-        ] {
-            assert_eq!(pressure(text.as_bytes()), is, "{text:?}");
         }
     }
 

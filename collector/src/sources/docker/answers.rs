@@ -11,12 +11,12 @@ use serde::Deserialize;
 use super::lenient::{Flag, Number, Object, Objects, Text, Texts};
 use crate::identity::ContainerId;
 use crate::snapshot::{Asked, Compose, ContainerAbout, Health, Limits, State};
-use crate::sources::{DockerContainer, Network};
+use crate::sources::{DockerContainer, Network, text};
 use crate::units::{Bytes, Cores, Limit};
 
-/// The rows of `GET /containers/json`. Errors: no JSON, or no array.
-pub(super) fn list(body: &[u8]) -> Result<Vec<Row>, serde_json::Error> {
-    serde_json::from_slice::<Objects<Row>>(body).map(|rows| rows.0)
+/// The rows of `GET /containers/json`, and how many there were beyond the bound. Errors: no JSON, or no array.
+pub(super) fn list(body: &[u8]) -> Result<(Vec<Row>, u64), serde_json::Error> {
+    serde_json::from_slice::<Objects<Row>>(body).map(|rows| (rows.held, rows.more))
 }
 
 /// One row of the list (Engine API 1.41 to 1.53, `ContainerSummary`).
@@ -176,6 +176,7 @@ struct HostConfig {
     nano_cpus: Number,
     cpu_quota: Number,
     cpu_period: Number,
+    cpuset_cpus: Text,
     memory: Number,
     memory_reservation: Number,
     memory_swap: Number,
@@ -232,13 +233,19 @@ impl HostConfig {
             (None, Some(quota)) => Some(quota as f64 / self.cpu_period.0.filter(|period| *period > 0).unwrap_or(100_000) as f64),
             (None, None) => None,
         };
+        // 0 is "no limit"; where the daemon says nothing, nobody knows.
+        let said_quota = self.nano_cpus.0.or(self.cpu_quota.0).map_or(Limit::Unknown, |_| Limit::Unlimited);
+        let set = text::cpu_list(self.cpuset_cpus.as_str().as_bytes()).map_or(Limit::Unknown, |cpus| Limit::Of(Cores(cpus.into())));
         let memory = bytes(self.memory);
         Limits {
-            cores: quota.map_or(Limit::Unlimited, |cores| Limit::Of(Cores(cores))),
-            memory: memory.map_or(Limit::Unlimited, Limit::Of),
+            cores: quota.map_or(said_quota, |cores| Limit::Of(Cores(cores))).tightest(set),
+            memory: match memory {
+                Some(memory) => Limit::Of(memory),
+                None => self.memory.0.map_or(Limit::Unknown, |_| Limit::Unlimited),
+            },
             // MemorySwap is memory and swap together; the daemon fills it in when only Memory is set.
             swap: match (self.memory_swap.0, memory) {
-                (Some(-1), _) | (None | Some(0), None) => Limit::Unlimited,
+                (Some(-1), _) | (Some(0), None) => Limit::Unlimited,
                 (Some(both), Some(memory)) if both > 0 => Limit::Of(Bytes(both.unsigned_abs()).less(memory)),
                 _ => Limit::Unknown,
             },
@@ -265,8 +272,12 @@ pub(super) struct Info {
 }
 
 fn id(text: &Text) -> Option<ContainerId> {
-    let usable = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    text.0.as_deref().filter(usable).map(ContainerId::from)
+    text.0.as_deref().filter(|text| is_id(text)).map(ContainerId::from)
+}
+
+/// Whether it can be asked for: it will stand in a path.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn name(text: &str) -> Option<Arc<str>> {

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::answers::is_id;
 use crate::http::Client;
 use crate::identity::ContainerId;
 
@@ -186,7 +187,7 @@ fn note(event: EventMessage, changes: &mut Changes) -> bool {
     let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
     let (Some(action), Some(actor)) = (event.action, event.actor) else { return false };
     let action = action.split(':').next().unwrap_or_default();
-    let Some(id) = actor.id.filter(|id| !id.is_empty() && id.len() <= 128) else { return false };
+    let Some(id) = actor.id.filter(|id| is_id(id)) else { return false };
     if !ACTIONS.contains(&action) {
         return false;
     }
@@ -250,7 +251,11 @@ mod tests {
         for action in ["exec_create: sh -c SECRET", "exec_start: x", "exec_die", "attach", "create", ""] {
             assert!(heard(&[&line(action, "{}", 1)]).of.is_empty(), "{action}");
         }
-        assert!(heard(&["{}", r#"{"Action":"die"}"#, r#"{"Action":"die","Actor":{"ID":"","Attributes":null}}"#]).of.is_empty());
+        assert!(
+            heard(&["{}", r#"{"Action":"die"}"#, r#"{"Action":"die","Actor":{"ID":"","Attributes":null}}"#, r#"{"Action":"die","Actor":{"ID":"../a1?x"}}"#])
+                .of
+                .is_empty()
+        );
         assert!(heard(&[&line("health_status: healthy", "null", 1)]).of.contains_key(&"a1".into()));
     }
 

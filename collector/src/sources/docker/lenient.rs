@@ -31,7 +31,15 @@ pub(super) struct Texts(pub(super) Vec<Arc<str>>);
 
 /// The objects of an array; other elements are left out. Not an array: an error.
 #[derive(Debug)]
-pub(super) struct Objects<T>(pub(super) Vec<T>);
+pub(super) struct Objects<T> {
+    /// At most [`MOST_OBJECTS`].
+    pub(super) held: Vec<T>,
+    /// How many there were beyond.
+    pub(super) more: u64,
+}
+
+/// Ten times the containers that are shown. An answer of empty objects would take a hundred times its size.
+pub(super) const MOST_OBJECTS: usize = 50_000;
 
 /// No name, image or label we show needs more. Docker itself bounds none of them.
 const TEXT_LIMIT: usize = 512;
@@ -171,11 +179,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Objects<T> {
                 f.write_str("an array")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Objects<T>, A::Error> {
-                let mut objects = Vec::new();
-                while let Some(Object(object)) = array.next_element()? {
-                    objects.extend(object);
+                let mut objects = Objects { held: Vec::new(), more: 0 };
+                while objects.held.len() < MOST_OBJECTS {
+                    let Some(Object(object)) = array.next_element()? else { return Ok(objects) };
+                    objects.held.extend(object);
                 }
-                Ok(Objects(objects))
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    objects.more += 1;
+                }
+                Ok(objects)
             }
         }
         from.deserialize_seq(Array(PhantomData))
@@ -203,8 +215,14 @@ mod tests {
         }
         assert_eq!(from_str::<Number>("-7").unwrap(), Number(Some(-7)));
         assert_eq!(from_str::<Texts>("[\"/a\", 1, \"/b\"]").unwrap().0.len(), 2);
-        assert_eq!(from_str::<Objects<IgnoredAny>>("[{}, null, 7, \"x\", {}]").unwrap().0.len(), 2);
+        assert_eq!(from_str::<Objects<IgnoredAny>>("[{}, null, 7, \"x\", {}]").unwrap().held.len(), 2);
         assert!(from_str::<Objects<IgnoredAny>>("{\"message\": \"no\"}").is_err());
+    }
+
+    #[test]
+    fn no_more_objects_are_held_than_the_bound() {
+        let Objects { held, more } = from_str::<Objects<IgnoredAny>>(&format!("[{}{{}}]", "{},".repeat(MOST_OBJECTS + 6))).unwrap();
+        assert_eq!((held.len(), more), (MOST_OBJECTS, 7));
     }
 
     #[test]

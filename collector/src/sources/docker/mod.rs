@@ -191,8 +191,9 @@ impl DockerSource {
         let path = format!("{}/containers/json?all=true", daemon.prefix);
         self.daemon = Some(daemon);
         let body = self.client.get(&path, &[], by, LIST_LIMIT).await.map_err(|e| explain(&e))?;
-        let rows = answers::list(&body).map_err(|e| format!("the list of containers is no JSON of Docker's: {e}; fix: see the daemon's log"))?;
+        let (rows, more) = answers::list(&body).map_err(|e| format!("the list of containers is no JSON of Docker's: {e}; fix: see the daemon's log"))?;
         self.take_list(rows);
+        self.cut += more;
         self.listed = Some(Instant::now());
         self.swept = self.swept.or(self.listed);
         Ok(())

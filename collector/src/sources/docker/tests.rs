@@ -453,9 +453,16 @@ fn what_was_asked_for_and_what_is_the_limit() {
         (json!({"CpuQuota": 150_000, "CpuPeriod": 50_000}), Limit::Of(Cores(3.0))),
         (json!({"CpuQuota": 150_000, "CpuPeriod": 0}), Limit::Of(Cores(1.5))),
         (json!({"CpuQuota": -1}), Limit::Unlimited),
+        (json!({"NanoCpus": 0, "CpusetCpus": "0-1,3"}), Limit::Of(Cores(3.0))),
+        (json!({"NanoCpus": 1_500_000_000, "CpusetCpus": "0-1"}), Limit::Of(Cores(1.5))),
+        (json!({"NanoCpus": 0, "CpusetCpus": ""}), Limit::Unlimited),
+        (json!({"Memory": 0}), Limit::Unknown),
         (json!([]), Limit::Unknown),
     ] {
         assert_eq!(told(host.clone()).limits.cores, cores, "{host}");
+    }
+    for (memory, limit) in [(json!(0), Limit::Unlimited), (json!(7), Limit::Of(Bytes(7))), (json!(null), Limit::Unknown), (json!("7"), Limit::Unknown)] {
+        assert_eq!(told(json!({"Memory": memory})).limits.memory, limit, "{memory}");
     }
     for (pids, limit) in [(json!(null), Limit::Unlimited), (json!(0), Limit::Unlimited), (json!(-1), Limit::Unlimited), (json!(7), Limit::Of(7))] {
         assert_eq!(told(json!({"PidsLimit": pids})).limits.pids, limit, "{pids}");
@@ -483,7 +490,7 @@ fn odd_rows_of_a_list_cost_nothing_and_bollards_own_model_would_refuse_them() {
         {"Id": "c", "Names": ["/other/alias", "/c"], "Labels": [1], "State": "running", "Status": "Up 3 minutes (unhealthy)"},
         {"Id": "../../evil?x", "State": "running"}
     ]);
-    let rows = answers::list(odd.to_string().as_bytes()).unwrap();
+    let (rows, _) = answers::list(odd.to_string().as_bytes()).unwrap();
     let told: Vec<_> = rows.iter().filter_map(Row::container).collect();
     let names: Vec<_> = told.iter().map(|container| (container.about.id.as_str(), container.about.name.as_deref())).collect();
     assert_eq!(names, [("b", None), ("c", Some("c"))]);
@@ -525,7 +532,7 @@ async fn answers_of_real_daemons_are_understood() {
     let Some(fixtures) = fixtures() else { return };
     for host in ["docker20-cgroup1-systemd252", "docker20-cgroup2-systemd252", "docker26-cgroup2-systemd257", "docker28-cgroup2-systemd262"] {
         let bundle: Value = serde_json::from_slice(&fs::read(fixtures.join("lab").join(host).join("docker.json")).unwrap()).unwrap();
-        let rows = answers::list(bundle["containers.json"].as_str().unwrap().as_bytes()).unwrap();
+        let (rows, _) = answers::list(bundle["containers.json"].as_str().unwrap().as_bytes()).unwrap();
         assert!(rows.len() > 5 && rows.iter().all(|row| row.container().is_some()), "{host}");
         for (_, text) in bundle.as_object().unwrap().iter().filter(|(file, _)| file.starts_with("inspect/")) {
             let text = text.as_str().unwrap();

@@ -102,15 +102,6 @@ pub fn loadavg(text: &str) -> Option<[f64; 3]> {
     Some([next()?, next()?, next()?])
 }
 
-/// Reads a list of CPUs, `0-3,8,10-11`, and counts them (`/sys/devices/system/cpu/online`).
-pub fn cpu_list(text: &str) -> Option<u32> {
-    text.trim().split(',').try_fold(0_u32, |count, range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?);
-        count.checked_add(last.checked_sub(first)?.checked_add(1)?)
-    })
-}
-
 /// Reads `VmRSS:     5312 kB` of `/proc/self/status`.
 pub fn resident(text: &str) -> Option<Bytes> {
     text.lines().find_map(|line| kilobytes(line.strip_prefix("VmRSS:")?))
@@ -150,13 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn loads_and_lists() {
+    fn loads_and_resident_memory() {
         assert_eq!(loadavg("0.07 0.16 0.14 1/93 11703\n"), Some([0.07, 0.16, 0.14]));
         for text in ["", "0.07 0.16", "nan 0 0", "-1 0 0", "inf 0 0"] {
             assert_eq!(loadavg(text), None, "{text:?}");
-        }
-        for (text, count) in [("0\n", Some(1)), ("0-3,8,10-11\n", Some(7)), ("", None), ("3-1", None), ("0-4294967295", None), ("a", None), ("0-", None)] {
-            assert_eq!(cpu_list(text), count, "{text:?}");
         }
         assert_eq!(resident("Name:\ttare\nVmRSS:\t    5312 kB\n"), Some(Bytes(5312 << 10)));
     }
@@ -167,7 +155,6 @@ mod tests {
             stat(&text);
             meminfo(&text);
             loadavg(&text);
-            cpu_list(&text);
             resident(&text);
         }
     }

@@ -41,12 +41,12 @@ pub fn parse(file: &[u8], before: &[Interface]) -> Dev {
             continue;
         }
         let name = String::from_utf8_lossy(name);
-        // Two names that differ in bad bytes alone become one.
-        if let Cow::Owned(name) = &name
-            && let Some(had) = dev.net.iter_mut().find(|had| *had.name == **name)
-        {
-            had.received.add(received);
-            had.sent.add(sent);
+        if let Some(had) = dev.net.iter_mut().find(|had| *had.name == *name) {
+            // Two names that differ in bad bytes alone become one. The same name again is a line that was read twice.
+            if let Cow::Owned(_) = name {
+                had.received.add(received);
+                had.sent.add(sent);
+            }
             continue;
         }
         let had = before.get(dev.net.len()).filter(|had| *had.name == *name).or_else(|| before.iter().find(|had| *had.name == *name));
@@ -115,6 +115,12 @@ mod tests {
     fn bad_bytes_in_a_name_are_replaced_and_make_no_second_row() {
         let line = |name: &[u8]| [name, b": 1 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0\n"].concat();
         assert_eq!(rows(&[line(b" br\xff0"), line(b" br\xfe0")].concat()), [("br\u{fffd}0".to_owned(), 2, 4)]);
+    }
+
+    #[test]
+    fn a_line_that_comes_twice_is_counted_once() {
+        let line = b" eth0: 1 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0\n";
+        assert_eq!(rows(&[&line[..], line].concat()), [("eth0".to_owned(), 1, 2)]);
     }
 
     #[test]

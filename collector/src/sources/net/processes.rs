@@ -12,7 +12,7 @@ use crate::roots::Roots;
 const MOST_PROCESSES: usize = 1 << 17;
 
 /// Whether this process is one of the container: its number may be another's by now, or of another pid name space than ours.
-pub(super) fn belongs(roots: &Roots, pid: u32, id: &ContainerId) -> bool {
+pub(crate) fn belongs(roots: &Roots, pid: u32, id: &ContainerId) -> bool {
     match roots.read_proc(&format!("{pid}/cgroup")) {
         Ok(text) => memmem::find(text.as_bytes(), id.as_str().as_bytes()).is_some() || is_self(roots, pid),
         // A recorded host need not hold the file; live it is always there.
@@ -26,7 +26,7 @@ fn is_self(roots: &Roots, pid: u32) -> bool {
 }
 
 /// One process of each container whose cgroup has one of these last path segments: one of the cgroup itself before one of a nested cgroup, the lowest number.
-pub(super) fn scan<'a>(roots: &Roots, wanted: &HashMap<&str, &'a ContainerId>) -> BTreeMap<&'a ContainerId, u32> {
+pub(crate) fn scan<'a>(roots: &Roots, wanted: &HashMap<&str, &'a ContainerId>) -> BTreeMap<&'a ContainerId, u32> {
     let mut found: BTreeMap<&'a ContainerId, (bool, u32)> = BTreeMap::new();
     for pid in processes(roots) {
         let Ok(text) = roots.read_proc(&format!("{pid}/cgroup")) else { continue };

@@ -93,7 +93,8 @@ mod tests {
         for (text, count) in [
             ("0-3,8\n", Some(5)),
             ("0\n", Some(1)),
-            ("0-1,4", Some(3)),
+            ("0-3,8,10-11\n", Some(7)),
+            ("0-4294967295", None),
             ("\n", None),
             ("3-0", None),
             ("0-", None),

@@ -14,14 +14,14 @@ use collector::units::{Bytes, Cores, Ratio, Stamp};
 use crate::cost::{Basis, Cost, Elsewhere, NodeCost, Origin, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What};
 use crate::report::{ContainerRow, HostRow, Rates, Report, SCHEMA, WorkloadRow};
 
-pub(super) const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// Twelve seconds after the look.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-09-14T14:37:12Z".parse().unwrap()
 }
 
-pub(super) fn report() -> Report {
+pub(crate) fn report() -> Report {
     let mut web = workload(Key::Task("7f3ac0de00000000000000000000aaaa".into()), "web", [0.21, 0.5], 635, Some(1024));
     web.rates =
         Rates { cpu_of_limit: Some(Ratio(0.42)), throttled: Some(Ratio(0.003)), memory_of_limit: Some(Ratio(0.62)), ..carrying(web.rates, 1.2e6, 8.4e6) };
@@ -101,7 +101,7 @@ const NODE: i64 = 100_800_000;
 const CORE: i64 = 34_892_308;
 const GIB: i64 = 3_876_923;
 
-pub(super) fn workload(key: Key, name: &str, [cpu, asked]: [f64; 2], memory: u64, asked_mib: Option<u64>) -> WorkloadRow {
+pub(crate) fn workload(key: Key, name: &str, [cpu, asked]: [f64; 2], memory: u64, asked_mib: Option<u64>) -> WorkloadRow {
     WorkloadRow {
         seen: Workload {
             cgroup: None,
@@ -123,7 +123,7 @@ pub(super) fn workload(key: Key, name: &str, [cpu, asked]: [f64; 2], memory: u64
     }
 }
 
-pub(super) fn container(name: &str, cpu: f64, memory: u64, net: NetOwner) -> ContainerRow {
+pub(crate) fn container(name: &str, cpu: f64, memory: u64, net: NetOwner) -> ContainerRow {
     ContainerRow {
         seen: Container {
             about: Arc::new(ContainerAbout {

@@ -28,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("proc", proc_files),
     ("docker_list", docker_list),
     ("docker_inspect", docker_inspect),
+    ("docker_events", docker_events),
     ("answers", answers),
     ("imds", metadata),
     ("settings", settings),
@@ -119,6 +120,11 @@ fn docker_inspect(bytes: &[u8]) {
     let list = serde_json::json!([{"Id": ID, "Names": ["/web"], "State": "running", "Image": "web:1"}]);
     let inspect = format!("GET /containers/{ID}/json");
     ask_docker(&serde_json::json!({"GET /containers/json?all=true": {"body": list}, inspect: {"body": String::from_utf8_lossy(bytes)}}).to_string());
+}
+
+fn docker_events(bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    assert!(docker::spoken_of(bytes) <= lines, "an event speaks of one container");
 }
 
 fn answers(bytes: &[u8]) {

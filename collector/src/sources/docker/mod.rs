@@ -29,6 +29,9 @@ use answers::{Inspect, Row};
 use events::{Change, Events};
 use trouble::explain;
 
+#[doc(hidden)]
+pub use events::spoken_of;
+
 /// What can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -17,7 +17,7 @@ use tare::cost::{Reckoning, Settings, Weights};
 use tare::report::Reporter;
 
 fn thousand(criterion: &mut Criterion) {
-    let (_folder, roots) = made::tree::host(1000);
+    let (_folder, roots) = made::tree::host(1000).expect("a temporary folder can be written");
     let tree = Arc::new(made::tree::cgroups(&roots).look(&[]));
     let instance = Instance { kind: Some("m7i.large".into()), region: Some("us-east-1".into()), ..Instance::default() };
     let given = Reading { from: SourceName::Settings, at: tree.at, told: Some(Told::Instance(instance)), gaps: Vec::new() };

@@ -58,7 +58,7 @@ fn after_some_have_gone_it_is_steady_again() {
 #[test]
 fn a_look_and_its_report_allocate_little() {
     const CONTAINERS: u64 = 100;
-    let (_folder, roots) = made::tree::host(CONTAINERS as usize);
+    let (_folder, roots) = made::tree::host(CONTAINERS as usize).unwrap();
     let mut cgroups = made::tree::cgroups(&roots);
     let mut reporter = Reporter::new(None, Duration::from_secs(300), Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, None));
     let mut before = None;

@@ -1,6 +1,6 @@
 //! A cgroup v2 tree in a folder, read as if it were the machine's: files stay open, inode numbers count.
 
-use std::fs;
+use std::{fs, io};
 
 use collector::roots::{Address, Clock, Layers, Roots};
 use collector::sources::cgroup::{Cgroups, Settings};
@@ -28,20 +28,19 @@ const FILES: [(&str, &str); 18] = [
 ];
 
 /// A folder with this many containers, and where to look in it.
-pub fn host(containers: usize) -> (tempfile::TempDir, Roots) {
-    let folder = tempfile::tempdir().unwrap();
+pub fn host(containers: usize) -> io::Result<(tempfile::TempDir, Roots)> {
+    let folder = tempfile::tempdir()?;
     let below = |path: &str| folder.path().join(path);
-    let write = |path: String, text: &str| {
-        let path = below(&path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+    let write = |at: &str, name: &str, text: &str| {
+        fs::create_dir_all(below(at))?;
+        fs::write(below(at).join(name), text)
     };
-    write("proc/self/mountinfo".into(), "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
-    write("proc/meminfo".into(), "MemTotal:       16777216 kB\n");
-    write("sys/devices/system/cpu/online".into(), "0-1\n");
+    write("proc/self", "mountinfo", "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n")?;
+    write("proc", "meminfo", "MemTotal:       16777216 kB\n")?;
+    write("sys/devices/system/cpu", "online", "0-1\n")?;
     for n in 0..containers {
         for (name, text) in FILES {
-            write(format!("sys/fs/cgroup/docker/{n:064x}/{name}"), text);
+            write(&format!("sys/fs/cgroup/docker/{n:064x}"), name, text)?;
         }
     }
     let roots = Roots {
@@ -53,7 +52,7 @@ pub fn host(containers: usize) -> (tempfile::TempDir, Roots) {
         clock: Clock::Real,
         recorded: None,
     };
-    (folder, roots)
+    Ok((folder, roots))
 }
 
 /// The cgroup source over it.

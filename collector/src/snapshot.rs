@@ -493,6 +493,21 @@ pub struct IoDevice {
     pub writes: Option<u64>,
 }
 
+/// Adds what another cgroup's devices carried.
+pub(crate) fn add_devices(sum: &mut Io, other: &[IoDevice]) {
+    for device in other {
+        match sum.iter_mut().find(|had| had.device == device.device) {
+            None => sum.push(*device),
+            Some(had) => {
+                had.read = Bytes(had.read.0.saturating_add(device.read.0));
+                had.written = Bytes(had.written.0.saturating_add(device.written.0));
+                had.reads = had.reads.zip(device.reads).map(|(a, b)| a.saturating_add(b));
+                had.writes = had.writes.zip(device.writes).map(|(a, b)| a.saturating_add(b));
+            }
+        }
+    }
+}
+
 /// A block device's number. JSON: `"259:0"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

@@ -1,6 +1,6 @@
 //! Sums over the containers of a workload that has no cgroup of its own.
 
-use crate::snapshot::{Asked, Container, Cpu, CpuSplit, IoDevice, Limits, Memory, Seen, State, Throttling, Usage};
+use crate::snapshot::{Asked, Container, Cpu, CpuSplit, Limits, Memory, Seen, State, Throttling, Usage, add_devices};
 use crate::units::{Bytes, Cores, Limit};
 
 /// What they asked for together; a resource that one of them did not ask for is not asked for. Those that have ended ask for nothing more.
@@ -41,18 +41,7 @@ pub(super) fn usage(containers: &[Container]) -> Usage {
     Usage {
         cpu: add(&running, |usage| usage.cpu, add_cpu),
         memory: add(&running, |usage| usage.memory, add_memory),
-        io: add(
-            &running,
-            |usage| usage.io.clone(),
-            |sum, next| {
-                for device in next {
-                    match sum.iter_mut().find(|had| had.device == device.device) {
-                        Some(had) => add_device(had, &device),
-                        None => sum.push(device),
-                    }
-                }
-            },
-        ),
+        io: add(&running, |usage| usage.io.clone(), |sum, next| add_devices(sum, &next)),
         pids: add(&running, |usage| usage.pids, |sum, next| *sum = sum.saturating_add(next)),
         net: None,
         pressure: None,
@@ -99,13 +88,6 @@ fn add_memory(sum: &mut Memory, next: Memory) {
     count(&mut sum.oom_kills, next.oom_kills);
     // They did not peak at one moment: the peak of the sum is not known.
     sum.peak = None;
-}
-
-fn add_device(sum: &mut IoDevice, next: &IoDevice) {
-    sum.read = Bytes(sum.read.0.saturating_add(next.read.0));
-    sum.written = Bytes(sum.written.0.saturating_add(next.written.0));
-    sum.reads = sum.reads.zip(next.reads).map(|(a, b)| a.saturating_add(b));
-    sum.writes = sum.writes.zip(next.writes).map(|(a, b)| a.saturating_add(b));
 }
 
 fn every(mut amounts: impl Iterator<Item = Option<u64>>) -> Option<u64> {

@@ -19,9 +19,8 @@ use self::gaps::gap;
 use self::walk::{Node, Room, refresh, relist};
 use crate::identity::{Owner, Segment, Within};
 use crate::roots::{Clock, Roots};
-use crate::snapshot::{CgroupVersion, Gap, Io, Limits, SourceName};
+use crate::snapshot::{CgroupVersion, Gap, Limits, SourceName, add_devices};
 use crate::sources::{Group, Look, Reading, Told, Tree, host, text};
-use crate::units::Bytes;
 
 /// How much of the tree is followed, and how. Defaults: the `cgroup` section of tare.toml.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -261,25 +260,10 @@ impl Pass<'_> {
         } else if node.kept.is_older()
             && let Some(io) = &mut first.usage.io
         {
-            io.is = containers.filter_map(|group| group.usage.io.as_ref()).fold(Io::new(), |sum, io| add(sum, &io.is));
+            io.is.clear();
+            containers.filter_map(|group| group.usage.io.as_ref()).for_each(|of| add_devices(&mut io.is, &of.is));
         }
     }
-}
-
-/// Adds the devices of one to the sum.
-fn add(mut sum: Io, io: &Io) -> Io {
-    for device in io {
-        match sum.iter_mut().find(|known| known.device == device.device) {
-            None => sum.push(*device),
-            Some(known) => {
-                known.read = Bytes(known.read.0.saturating_add(device.read.0));
-                known.written = Bytes(known.written.0.saturating_add(device.written.0));
-                known.reads = known.reads.zip(device.reads).map(|(a, b)| a.saturating_add(b));
-                known.writes = known.writes.zip(device.writes).map(|(a, b)| a.saturating_add(b));
-            }
-        }
-    }
-    sum
 }
 
 fn count(node: &Node) -> usize {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::roots::{Address, Layers};
 use crate::snapshot::{Device, IoDevice, Stall};
-use crate::units::{Cores, Limit, Stamp};
+use crate::units::{Bytes, Cores, Limit, Stamp};
 
 const A: &str = "3d1d9521b26e77f4fa2b9401be3fd84f09dac9c9554d1f28e0ddf61c6f3075e5";
 const B: &str = "cce2ebcc24e2d5436634d4b855d71a4204eaca1fb3733bb33a5522623d174d64";

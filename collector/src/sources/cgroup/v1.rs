@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::figures::{Bounds, Figures};
 use super::files::{File, Tree};
 use super::text::{digits, lines, number, pairs, words};
-use super::v2;
+use super::v2::{self, known, set};
 use crate::snapshot::{CpuSplit, Device, IoDevice, Memory, Throttling};
 use crate::units::{Bytes, Limit};
 
@@ -63,16 +63,6 @@ pub const BOUNDS: &[File<Bounds>] = &[
 
 const fn file<T>(tree: Tree, name: &'static str, take: fn(&[u8], &mut T) -> bool) -> File<T> {
     File { tree, name, older: None, take }
-}
-
-fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
-    *place = value;
-    place.is_some()
-}
-
-fn known<T: PartialEq + Copy>(place: &mut Limit<T>, value: Limit<T>) -> bool {
-    *place = value;
-    value != Limit::Unknown
 }
 
 fn take_usage(text: &[u8], figures: &mut Figures) -> bool {

@@ -58,12 +58,12 @@ const fn file<T>(name: &'static str, take: fn(&[u8], &mut T) -> bool) -> File<T>
     File { tree: Tree::Unified, name, older: None, take }
 }
 
-fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+pub(super) fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     *place = value;
     place.is_some()
 }
 
-fn known<T: PartialEq + Copy>(place: &mut Limit<T>, value: Limit<T>) -> bool {
+pub(super) fn known<T: PartialEq + Copy>(place: &mut Limit<T>, value: Limit<T>) -> bool {
     *place = value;
     value != Limit::Unknown
 }

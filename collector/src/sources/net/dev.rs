@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::snapshot::{Interface, Net, Traffic};
+use crate::sources::text::digits;
 use crate::units::Bytes;
 
 /// No more interfaces of one name space are counted.
@@ -60,17 +61,10 @@ fn counters(text: &[u8]) -> Option<(Traffic, Traffic)> {
     let mut numbers = [0; 16];
     let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     for number in &mut numbers {
-        *number = decimal(words.next()?)?;
+        *number = digits(words.next()?)?;
     }
     let traffic = |at: usize| Traffic { bytes: Bytes(numbers[at]), packets: numbers[at + 1], errors: numbers[at + 2], dropped: numbers[at + 3] };
     Some((traffic(0), traffic(8)))
-}
-
-fn decimal(word: &[u8]) -> Option<u64> {
-    word.iter().try_fold(0_u64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 #[cfg(test)]

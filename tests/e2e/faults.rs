@@ -42,13 +42,17 @@ fn docker_gaps(report: &Report) -> Vec<String> {
     report.gaps.iter().filter(|gap| gap.from == SourceName::Docker).map(|gap| gap.why.to_lowercase()).collect()
 }
 
+/// On a busy machine a look may come late, and the next one has it.
+fn the_rest_goes_on(report: &Report) -> bool {
+    report.host.seen.memory.is_some() && report.host.seen.usage.cpu.is_some()
+}
+
 #[test]
 fn a_socket_that_is_a_folder_is_said_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let served = program::serve_as(run(folder.path())).unwrap();
-    let report = until(&served, |report| !docker_gaps(report).is_empty());
+    let report = until(&served, |report| !docker_gaps(report).is_empty() && the_rest_goes_on(report));
     assert!(docker_gaps(&report).iter().any(|why| why.contains("directory")), "{:?}", report.gaps);
-    assert!(report.host.seen.memory.is_some(), "the host is still seen");
     assert!(Exposition::read(&served.metrics().unwrap()).unwrap().samples().count() > 0);
     let (status, log) = served.stop();
     assert!(status.is_some_and(|status| status.success()), "{status:?} {log}");
@@ -72,9 +76,8 @@ fn a_socket_that_we_may_not_open_is_said_and_the_rest_goes_on() {
     command.args(like.get_args()).env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(folder.path());
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).uid(65534).gid(65534);
     let served = program::serve_as(command).unwrap();
-    let report = until(&served, |report| !docker_gaps(report).is_empty());
+    let report = until(&served, |report| !docker_gaps(report).is_empty() && the_rest_goes_on(report));
     assert!(docker_gaps(&report).iter().any(|why| why.contains("permission")), "{:?}", report.gaps);
-    assert!(report.host.seen.memory.is_some(), "the host is still seen");
 }
 
 /// Its list row and its inspect.
@@ -100,8 +103,8 @@ async fn a_daemon_that_hangs_dies_and_comes_back_is_seen_again_without_a_restart
         names().any(|row| row.seen.state == collector::snapshot::State::Running)
     };
     let wait = |so: &(dyn Fn(&Report) -> bool + Sync)| tokio::task::block_in_place(|| until(&served, so));
-    let hung = wait(&|report| !docker_gaps(report).is_empty());
-    assert!(!is_seen(&hung) && hung.host.seen.memory.is_some(), "it hangs, the rest goes on");
+    let hung = wait(&|report| !docker_gaps(report).is_empty() && the_rest_goes_on(report));
+    assert!(!is_seen(&hung), "nothing is known of a container that nobody could name");
 
     daemon.fault("/containers/json", None);
     wait(&|report| is_seen(report) && docker_gaps(report).is_empty());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tare::report::Report;
 
 /// Far beyond what anything here takes on a busy machine: past it something hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `tare` with these arguments, away from the settings of whoever runs the tests.
 pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {

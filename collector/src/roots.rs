@@ -359,6 +359,7 @@ mod tests {
         std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
         assert_eq!(read(&pipe, 10).unwrap(), b"");
         assert_eq!(read(&endless, 10).unwrap().len(), 10);
+        fs::create_dir(dir.path().join("proc")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", dir.path().join("clock.json")).unwrap();
         assert!(Roots::replay(dir.path()).unwrap_err().to_string().contains("larger than"));
     }

@@ -33,7 +33,8 @@ pub(super) fn rest(tree: &Tree, host: &Host, past: &Past<'_>) -> Rest {
     });
     let memory = host.usage.memory.map(|whole| {
         let used = less(whole.is.used, &top, |memory| memory.used);
-        let working_set = less(whole.is.working_set, &top, |memory| memory.working_set);
+        // The host's idle cache and the groups' are counted by different clerks; what is left of the set is never more than what is left of all.
+        let working_set = less(whole.is.working_set, &top, |memory| memory.working_set).map(|set| used.map_or(set, |used| set.min(used)));
         Seen { is: Memory { used, working_set, ..Memory::default() }, ..whole }
     });
     Rest { usage: Usage { cpu, memory, ..Usage::default() }, attributed }

@@ -160,7 +160,7 @@ impl NetSpaces {
         self.open.retain(|space, _| used.contains(space));
         let mut spaces = Vec::with_capacity(self.open.len());
         let mut places = HashMap::with_capacity(self.open.len());
-        let (mut lost, mut cut) = (Vec::new(), 0);
+        let (mut lost, mut cut, mut torn) = (Vec::new(), 0, 0);
         for (&id, open) in &mut self.open {
             let length = match read_again(&open.file, &mut self.bytes) {
                 Ok(length) => length,
@@ -171,6 +171,10 @@ impl NetSpaces {
                 }
             };
             let dev = dev::parse(&self.bytes[..length], &open.net);
+            if dev.is_unknown() {
+                torn += 1;
+                continue;
+            }
             open.net = dev.net;
             cut += dev.cut;
             places.insert(id, spaces.len());
@@ -178,6 +182,9 @@ impl NetSpaces {
         }
         if cut > 0 {
             gaps.push(gap(format!("{cut} interfaces not counted: more than {} in one name space", dev::MOST_INTERFACES)));
+        }
+        if torn > 0 {
+            gaps.push(gap(format!("net/dev of {torn} name spaces holds no line that can be read")));
         }
         if !lost.is_empty() {
             gaps.push(gap(format!("net/dev of {} name spaces could not be read; their processes are looked for again", lost.len())));

@@ -16,6 +16,15 @@ pub struct Dev {
     pub net: Net,
     /// Interfaces beyond the bound, not counted.
     pub cut: u64,
+    /// Lines of interfaces whose counters could not be read.
+    pub torn: u64,
+}
+
+impl Dev {
+    /// Nothing of it could be read: not the same as a name space with `lo` alone.
+    pub fn is_unknown(&self) -> bool {
+        self.net.is_empty() && self.torn > 0
+    }
 }
 
 /// Reads the whole file. Names are those of `before` where they are the same. A line that is torn or odd costs itself only.
@@ -36,7 +45,10 @@ pub fn parse(file: &[u8], before: &[Interface]) -> Dev {
         if name.is_empty() || name == b"lo" {
             continue;
         }
-        let Some((received, sent)) = counters(&line[colon + 1..]) else { continue };
+        let Some((received, sent)) = counters(&line[colon + 1..]) else {
+            dev.torn += 1;
+            continue;
+        };
         if dev.net.len() == MOST_INTERFACES {
             dev.cut += 1;
             continue;
@@ -74,6 +86,15 @@ mod tests {
     use super::*;
 
     const HEAD: &str = "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
+
+    #[test]
+    fn torn_lines_alone_are_unknown_and_lo_alone_is_nothing() {
+        let numbers = "1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0";
+        for (text, unknown) in [("eth0: 5 6", true), ("lo: 1 2", false), ("", false)] {
+            assert_eq!(parse(format!("{HEAD}{text}\n").as_bytes(), &[]).is_unknown(), unknown, "{text}");
+        }
+        assert!(!parse(format!("{HEAD}eth0: 5 6\neth1: {numbers}\n").as_bytes(), &[]).is_unknown());
+    }
 
     fn rows(text: &[u8]) -> Vec<(String, u64, u64)> {
         let file = [HEAD.as_bytes(), text].concat();

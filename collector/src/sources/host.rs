@@ -201,6 +201,7 @@ mod tests {
 
     fn recorded(files: &[(&str, &str)]) -> (tempfile::TempDir, Roots) {
         let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("proc")).unwrap();
         for (path, text) in files {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();

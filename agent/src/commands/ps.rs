@@ -46,10 +46,10 @@ pub fn table(report: &Report, now: Timestamp, look: Look, all: bool) -> String {
         if row.seen.about.key == Key::System {
             rows.extend(rest.take().map(|rest| together(&rest)));
         }
-        rows.push(workload(row));
+        rows.push(workload(row, report));
         // One container alone is its workload; two are told apart.
         if row.containers.len() > 1 {
-            rows.extend(row.containers.iter().map(|container| inner(container, row)));
+            rows.extend(row.containers.iter().map(|container| inner(container, row, report)));
         }
     }
     rows.extend(rest.map(|rest| together(&rest)));
@@ -66,7 +66,7 @@ pub fn table(report: &Report, now: Timestamp, look: Look, all: bool) -> String {
     out
 }
 
-fn workload(row: &WorkloadRow) -> Vec<Cell> {
+fn workload(row: &WorkloadRow, report: &Report) -> Vec<Cell> {
     let seen = &row.seen;
     let only = if let [only] = row.containers.as_slice() { Some(only) } else { None };
     let (what, tone) = match &seen.about.key {
@@ -81,18 +81,18 @@ fn workload(row: &WorkloadRow) -> Vec<Cell> {
     let over = row.seen.state > State::Restarting;
     let restarts = row.containers.iter().filter_map(|container| container.seen.restarts).reduce(|a, b| a.saturating_add(b));
     let name = Cell::new(&*seen.about.name).tone(if over { Tone::Quiet } else { Tone::Plain });
-    let network = only.map_or_else(|| carried(&row.rates), |only| network(&only.seen, &row.rates, row));
+    let network = only.map_or_else(|| carried(&row.rates), |only| network(&only.seen, &row.rates, row, report));
     figures_of(vec![name, Cell::new(what).tone(tone)], &row.rates, used(row), network, restarts)
 }
 
 /// A container below its task or pod.
-fn inner(container: &ContainerRow, row: &WorkloadRow) -> Vec<Cell> {
+fn inner(container: &ContainerRow, row: &WorkloadRow, report: &Report) -> Vec<Cell> {
     let seen = &container.seen;
     let (word, tone) = state(seen.state, Some(container));
     let what = if seen.state == State::Running && tone == Tone::Plain { String::new() } else { format!("⋅ {word}") };
     let name = Cell::new(format!("  {}", seen.about.label())).tone(if seen.state > State::Restarting { Tone::Quiet } else { Tone::Plain });
     let memory = rows::memory(&seen.usage);
-    figures_of(vec![name, Cell::new(what).tone(tone)], &container.rates, memory, network(seen, &container.rates, row), seen.restarts)
+    figures_of(vec![name, Cell::new(what).tone(tone)], &container.rates, memory, network(seen, &container.rates, row, report), seen.restarts)
 }
 
 /// Units without a row of their own: what can be added up is.
@@ -129,18 +129,18 @@ fn share(ratio: Option<Ratio>, [notice, alarm]: [f64; 2]) -> Cell {
 }
 
 /// Where a container's traffic is counted: here, or at the one it shares with.
-fn network(container: &Container, rates: &Rates, row: &WorkloadRow) -> Cell {
+fn network(container: &Container, rates: &Rates, row: &WorkloadRow, report: &Report) -> Cell {
     match &container.net {
         NetOwner::Own => carried(rates),
         NetOwner::Workload => Cell::new(if matches!(row.seen.about.key, Key::Pod(_)) { "(pod's)" } else { "(task's)" }).tone(Tone::Quiet),
-        NetOwner::Of(id) => Cell::new(format!("(of {})", neighbour(id, row))).tone(Tone::Quiet),
+        NetOwner::Of(id) => Cell::new(format!("(of {})", neighbour(id, report))).tone(Tone::Quiet),
         NetOwner::Host => Cell::new("(host's)").tone(Tone::Quiet),
         NetOwner::Unknown => carried(rates),
     }
 }
 
-fn neighbour(id: &ContainerId, row: &WorkloadRow) -> String {
-    let known = row.containers.iter().find(|container| container.seen.about.id == *id);
+fn neighbour(id: &ContainerId, report: &Report) -> String {
+    let known = report.workloads.iter().flat_map(|row| &row.containers).find(|container| container.seen.about.id == *id);
     known.map_or_else(|| id.short(), |container| container.seen.about.label()).chars().take(12).collect()
 }
 

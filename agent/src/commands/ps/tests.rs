@@ -161,3 +161,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_shared_network_names_the_one_it_is_counted_at() {
+    let mut report = sample::report();
+    let api = report.workloads.iter().flat_map(|row| &row.containers).find(|one| one.seen.about.label() == "api").unwrap().seen.about.id.clone();
+    let row = report.workloads.iter_mut().find(|row| &*row.seen.about.name == "ecs-agent").unwrap();
+    row.containers[0].seen.net = NetOwner::Of(api);
+    assert!(at(&report, 100).contains("(of api)"), "{}", at(&report, 100));
+}

@@ -210,9 +210,11 @@ impl Server {
     }
 }
 
-/// A gap is spoken of once when it opens and once when it closes.
+/// A gap is spoken of when it opens, when its reason changes and when it closes; a number in the reason that goes up and down is no change.
 fn speak(agent: &Agent, before: &mut Vec<Gap>, now: &[Gap]) {
-    for gap in now.iter().filter(|gap| !before.contains(gap)) {
+    let words = |gap: &Gap| gap.why.split(|letter: char| letter.is_ascii_digit()).collect::<String>();
+    let same = |a: &Gap, b: &Gap| a == b || (a.from, &a.what) == (b.from, &b.what) && words(a) == words(b);
+    for gap in now.iter().filter(|gap| !before.iter().any(|before| same(before, gap))) {
         agent.count_gap(gap.from);
         tracing::warn!(source = gap.from.as_str(), "{} not seen: {}", gap.what, gap.why);
     }
@@ -241,9 +243,14 @@ mod tests {
     fn a_gap_is_counted_once_while_it_lasts() {
         let gap = |what: &str, why: &str| Gap { from: collector::snapshot::SourceName::Docker, what: what.into(), why: why.into() };
         let (agent, mut before) = (Agent::new(), Vec::new());
-        for now in
-            [vec![gap("containers", "down")], vec![gap("containers", "down")], vec![gap("containers", "denied")], vec![], vec![gap("containers", "down")]]
-        {
+        for now in [
+            vec![gap("containers", "2 are down")],
+            vec![gap("containers", "2 are down")],
+            vec![gap("containers", "17 are down")],
+            vec![gap("containers", "denied")],
+            vec![],
+            vec![gap("containers", "2 are down")],
+        ] {
             speak(&agent, &mut before, &now);
         }
         let mut text = Vec::new();

@@ -181,7 +181,7 @@ fn priced(items: &[Item<'_>], price: UsdPerHour, idle: UsdPerHour, report: &Repo
     cells
 }
 
-/// What nobody asked for or used. The machine's memory is what its price was split by: the price less its cores, at the price of a GiB.
+/// What nobody asked for or used, of what is sold as this machine.
 fn free(report: &Report) -> Option<String> {
     let size = report.host.cost.capacity?;
     let free = |what, size: f64| {

@@ -83,7 +83,8 @@ impl Seen {
         }
     }
 
-    /// The CPU that was enough for 95 % of the time, rounded up to the end of its step.
+    /// The CPU that was enough for 95 % of the time, to the end of its step, in hundredths of a core as the tables show it: one that idles beside one
+    /// that asks for a whole vCPU does not ask for the next size. What was asked for has no such grace.
     pub fn cores(&self) -> Option<Cores> {
         let all: u64 = self.cpu.iter().map(|(_, tenths)| u64::from(*tenths)).sum();
         let mut so_far = 0;
@@ -91,7 +92,7 @@ impl Seen {
             so_far += u64::from(*tenths);
             so_far * 100 >= all * 95
         });
-        step.map(|(step, _)| Cores(((f64::from(*step) - ONE_CORE) / STEPS).exp2()))
+        step.map(|(step, _)| Cores((((f64::from(*step) - ONE_CORE) / STEPS).exp2() * 100.0).round() / 100.0))
     }
 }
 
@@ -148,7 +149,7 @@ mod tests {
         assert!((0.1..0.105).contains(&enough), "{enough}");
         mostly.add(Some(Cores(4.0)), None, TICK);
         assert_eq!(mostly.cores(), Some(Cores(4.0)));
-        for (used, enough) in [(1.0, 1.0), (1.004, 1.0), (0.25, 0.25), (0.0, 0.5_f64.powi(14)), (1e9, 16_384.0), (f64::INFINITY, 16_384.0)] {
+        for (used, enough) in [(1.0, 1.0), (1.004, 1.0), (0.25, 0.25), (0.004, 0.0), (0.0, 0.0), (1e9, 16_384.0), (f64::INFINITY, 16_384.0)] {
             assert_eq!(seen(used, 0, 1).cores(), Some(Cores(enough)), "{used}");
         }
         assert_eq!(seen(f64::NAN, 0, 1).cores(), None);
@@ -163,7 +164,7 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let exact = sorted[(used.len() * 95).div_ceil(100) - 1];
             let enough = seen.cores().unwrap().0;
-            proptest::prop_assert!(enough > exact * 0.989 && enough < exact * 1.045, "{} for {}", enough, exact);
+            proptest::prop_assert!(enough > exact * 0.989 - 0.005 && enough < exact * 1.045 + 0.005, "{} for {}", enough, exact);
             proptest::prop_assert!(seen.cpu.len() <= 449);
         }
     }

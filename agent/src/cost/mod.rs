@@ -111,7 +111,7 @@ pub struct NodeCost {
     pub oversubscribed: Option<Arc<str>>,
     /// Node price over the Fargate price of the whole machine: the fill from which the machine is worth its price.
     pub break_even: Option<Ratio>,
-    /// Sum of the Fargate equivalents of its workloads over the node's price.
+    /// Sum of the Fargate equivalents of its workloads over the node's price; not known while one that runs could not be sized.
     pub fargate_cover: Option<Ratio>,
 }
 

@@ -18,7 +18,7 @@ use super::book::{Book, Instance};
 use super::equivalent::{Need, Seen, need};
 use super::fargate::{self, Platform, Prices};
 use super::split::{Amounts, Hour, Look, Mean, Node, Split, Weights};
-use super::{Basis, Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod};
+use super::{Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod};
 
 /// The `[cost]` section of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,17 +85,19 @@ impl Reckoning {
             Ok(instance) => self.divide(instance, items, &mut node),
             Err(_) => vec![Cost::default(); items.len()],
         };
-        let mut elsewhere = UsdPerHour(0);
-        let mut any = false;
+        // A sum that leaves out a container nobody could size is no sum; host processes do not move, and a project is sized at its first.
+        let mut elsewhere: Option<Option<UsdPerHour>> = None;
         self.gather(items);
-        for (at, cost) in costs.iter_mut().enumerate() {
+        for (at, (cost, item)) in costs.iter_mut().zip(items).enumerate() {
             let otherwise = self.otherwise(at, items, &place);
-            any |= otherwise.rate.is_some();
-            elsewhere = elsewhere + otherwise.rate.unwrap_or_default();
+            let led = otherwise.project.as_ref().and_then(|project| self.teams.get(project)).is_some_and(|team| team.leader != at);
+            if item.runs && !is_host_process(item) && !led {
+                elsewhere = Some(elsewhere.unwrap_or(Some(UsdPerHour(0))).zip(otherwise.rate).map(|(sum, rate)| sum + rate));
+            }
             cost.otherwise = vec![otherwise];
         }
         let price = node.price.as_ref().map(|price| price.usd).filter(|usd| usd.0 > 0);
-        node.fargate_cover = price.filter(|_| any).map(|usd| Ratio(elsewhere.usd() / usd.usd()));
+        node.fargate_cover = price.zip(elsewhere.flatten()).map(|(usd, sum)| Ratio(sum.usd() / usd.usd()));
         self.place = Some(place);
         Bill { node, costs }
     }
@@ -233,9 +235,7 @@ impl Reckoning {
             Key::Pod(_) => Bytes(need.memory.0.saturating_add(pod::OVERHEAD.0)),
             _ => need.memory,
         };
-        // What is measured is known to a few percent: a hair above a size does not ask for the next one. Memory has no such grace: Fargate kills at its limit.
-        let cores = if need.basis == Basis::Seen { Cores(need.cores.0 * 0.99) } else { need.cores };
-        let size = fargate::cheapest(cores, memory, *platform, prices);
+        let size = fargate::cheapest(need.cores, memory, *platform, prices);
         let size = size.ok_or_else(|| no(format_args!("larger than the largest Fargate size (16 vCPU, 120 GB)")))?;
         Ok((need, size, fargate::parts(size, prices)))
     }
@@ -387,6 +387,8 @@ mod tests {
     use collector::units::Limit;
     use proptest::prelude::*;
 
+    use crate::cost::Basis;
+
     const TICK: Duration = Duration::from_secs(10);
 
     fn reckoning() -> Reckoning {
@@ -529,6 +531,25 @@ mod tests {
         items[0].runs = false;
         let bill = once(&host(None), &items);
         assert_eq!((why(&bill.costs[0]), why(&bill.costs[1])), ("not running", "host network"));
+    }
+
+    #[test]
+    fn the_cover_is_not_known_while_one_container_could_not_be_sized() {
+        let (web, joined) = (about("a", None), about("b", None));
+        let mut items = [item(&web, Some((0.5, 1.0)), None), item(&joined, Some((0.25, 0.5)), None)];
+        let cover = |items: &[Item<'_>]| once(&host(Some("m7i.large")), items).node.fargate_cover.map(|cover| format!("{:.4}", cover.0));
+        assert_eq!(cover(&items).as_deref(), Some("0.3673"));
+        items[1].unfit = Some("host network");
+        assert_eq!(cover(&items), None);
+        items[1].runs = false;
+        assert_eq!(cover(&items).as_deref(), Some("0.2449"));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_held_to_the_last_bit() {
+        let web = about("web", None);
+        let asked = [item(&web, Some((0.2525, 0.5)), None)];
+        assert_eq!(once(&host(None), &asked).costs[0].otherwise[0].parts[0].amount, 0.5);
     }
 
     #[test]

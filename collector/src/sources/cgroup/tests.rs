@@ -439,7 +439,10 @@ fn recorded_hosts_can_be_looked_at() {
     let mut seen = 0;
     for case in fs::read_dir(Path::new(&fixtures).join("trials")).unwrap().flatten().filter(|case| case.path().join("case.json").exists()) {
         // A case that is only a question is no host.
-        for roots in Roots::replay(&case.path()).into_iter().flatten() {
+        if case.path().join("question.json").exists() {
+            continue;
+        }
+        for roots in Roots::replay(&case.path()).unwrap() {
             if mountinfo(&roots).contains(" - cgroup") {
                 let (tree, _) = look(&mut Cgroups::new(roots, SETTINGS));
                 assert!(!tree.groups.is_empty(), "{:?}", case.path());

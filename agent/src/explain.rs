@@ -176,7 +176,11 @@ impl Sums {
             let ((a, p), (b, q)) = multiplies(cpu, digits).zip(multiplies(memory, digits)).filter(|_| of_cpu + of_memory == sum)?;
             Some(Sums { amount_digits: [a, b], price_digits: [p, q], rate_digits: digits, exact: true })
         });
-        found.unwrap_or(Sums { amount_digits: [9, 9], price_digits: [9, 9], rate_digits: 6, exact: false })
+        // The odd nano-dollar went to one of the lines: each still multiplies out, their sum may be off by one in its last digit.
+        found.unwrap_or_else(|| {
+            let [(a, p), (b, q)] = [cpu, memory].map(|part| multiplies(part, 6).unwrap_or((NANO, NANO)));
+            Sums { amount_digits: [a, b], price_digits: [p, q], rate_digits: 6, exact: false }
+        })
     }
 }
 
@@ -304,6 +308,17 @@ web, container web, on i-0a1b2c3d
         words.map(|word| (word.replace('.', "").parse().unwrap(), word.len() - word.find('.').unwrap() - 1)).collect()
     }
 
+    #[test]
+    fn the_odd_nano_dollar_does_not_lengthen_the_figures() {
+        let (mut row, host) = seen(&host(Some("m7i.large")), Key::Loose("web".into()), Some((0.5, 0.5)), None);
+        let rates = [17_446_154, 1_938_461];
+        row.cost.parts.iter_mut().zip(rates).for_each(|(part, nano)| part.rate = UsdPerHour(nano));
+        row.cost.now = Some(UsdPerHour(rates.iter().sum()));
+        let lines = explain(&row, &host, &at("2026-11-25T14:37:00Z"));
+        assert_eq!(lines[3], "  charged 0.50 vCPU, 0.500 GiB   (the larger of each)");
+        assert!(lines[4].starts_with("  0.50 vCPU x 0.034892 $  = 0.017446 $/h") && lines[6].ends_with("0.019385 $/h   (rounded)"), "{lines:#?}");
+    }
+
     proptest! {
         #[test]
         fn a_pocket_calculator_agrees(
@@ -312,15 +327,15 @@ web, container web, on i-0a1b2c3d
             let (row, host) = seen(&host(Some(kind)), Key::Loose("web".into()), Some((cores, gib)), used);
             let lines = explain(&row, &host, &at("2026-11-25T14:37:00Z"));
             let now = printed(&lines[6])[0];
-            prop_assume!(!lines[6].ends_with("(rounded)"));
+            let off = i128::from(lines[6].ends_with("(rounded)"));
             let mut sum = 0;
             for line in &lines[4..6] {
                 let numbers = printed(line.split("one ").next().unwrap());
                 let [(amount, amount_digits), (price, price_digits), (rate, digits)] = numbers[..] else { panic!("{line}") };
-                prop_assert_eq!(round(amount * price, amount_digits + price_digits, digits), rate, "{}", line);
+                prop_assert!((round(amount * price, amount_digits + price_digits, digits) - rate).abs() <= off, "{}", line);
                 sum += rate;
             }
-            prop_assert_eq!(sum, now.0, "{:?}", lines);
+            prop_assert!((sum - now.0).abs() <= off, "{:?}", lines);
         }
     }
 }

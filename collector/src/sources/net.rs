@@ -178,7 +178,7 @@ impl NetSpaces {
             open.net = dev.net;
             cut += dev.cut;
             places.insert(id, spaces.len());
-            spaces.push(Space { id, at: self.roots.clock.now(), net: open.net.clone() });
+            spaces.push(Space { id, at: self.roots.clock.now(), net: open.net.clone(), sockets: None });
         }
         if cut > 0 {
             gaps.push(gap(format!("{cut} interfaces not counted: more than {} in one name space", dev::MOST_INTERFACES)));

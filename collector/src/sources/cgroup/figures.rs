@@ -41,9 +41,9 @@ impl Figures {
             cpu: cpu.map(|time| seen(at, Cpu { time, split, throttling })),
             memory: (memory != Memory::default()).then(|| seen(at, memory)),
             io: io.map(|io| seen(at, io)),
-            net: None,
             pressure: (pressure != Pressure::default()).then(|| seen(at, pressure)),
             pids: pids.map(|pids| seen(at, pids)),
+            ..Usage::default()
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::Bytes;
-
 /// The sockets of one network name space, those on `lo` among them. A line or word that a kernel lacks is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sockets {
@@ -52,8 +50,8 @@ pub struct Tcp {
     pub orphaned: Option<u64>,
     /// Connections that wait until nothing of them can be under way any more (`tw`).
     pub time_wait: Option<u64>,
-    /// Memory of all TCP sockets. The kernel keeps one count for the whole machine, in pages of 4 KiB.
-    pub memory: Option<Bytes>,
+    /// Pages of memory that TCP sockets hold. The kernel keeps one count for the whole machine.
+    pub memory_pages: Option<u64>,
 }
 
 /// UDP. Counters since the name space was made (RFC 4113).
@@ -98,7 +96,7 @@ impl Sockets {
         add(&mut a.in_use, b.in_use);
         add(&mut a.time_wait, b.time_wait);
         // One count for the whole machine.
-        (a.orphaned, a.memory) = (a.orphaned.or(b.orphaned), a.memory.or(b.memory));
+        (a.orphaned, a.memory_pages) = (a.orphaned.or(b.orphaned), a.memory_pages.or(b.memory_pages));
         let (a, b) = (&mut self.udp, &other.udp);
         add(&mut a.received, b.received);
         add(&mut a.sent, b.sent);

@@ -10,8 +10,11 @@ use crate::roots::{Roots, read_again};
 use crate::snapshot::Sockets;
 use crate::sources::text::{digits, lines, words};
 
+/// Takes the text of a file.
+type Take = fn(&[u8], &mut Sockets);
+
 /// The files, and what takes their text.
-pub(crate) const FILES: [(&str, fn(&[u8], &mut Sockets)); 4] = [("snmp", counters), ("netstat", counters), ("sockstat", levels), ("sockstat6", levels)];
+pub(crate) const FILES: [(&str, Take); 4] = [("snmp", counters), ("netstat", counters), ("sockstat", levels), ("sockstat6", levels)];
 
 /// `netstat` has some 4 KiB; what does not fit is read on.
 const BUFFER: usize = 8 << 10;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use collector::roots::{Address, Clock, Roots};
-use collector::sources::cgroup::{mounts, v1, v2};
+use collector::sources::cgroup::{mounts, seldom, v1, v2};
 use collector::sources::docker::{self, DockerSource};
-use collector::sources::host::machine;
+use collector::sources::host::{blocks, links, machine, mounted};
 use collector::sources::imds::{self, Imds};
-use collector::sources::net::{dev, processes};
+use collector::sources::net::{dev, processes, sockets};
 use collector::sources::{Source, psi, text};
 use collector::units::{Limit, Stamp};
 
@@ -24,6 +24,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mountinfo", mountinfo),
     ("owner", owner),
     ("net_dev", net_dev),
+    ("net_sockets", net_sockets),
+    ("processes", process_files),
+    ("diskstats", diskstats),
+    ("mounted", file_systems),
     ("psi", pressure),
     ("proc", proc_files),
     ("docker_list", docker_list),
@@ -93,6 +97,38 @@ fn net_dev(bytes: &[u8]) {
     assert_eq!(dev::parse(bytes, &read.net), read, "the same file says the same, whatever was known");
 }
 
+fn net_sockets(bytes: &[u8]) {
+    use collector::snapshot::Sockets;
+    let mut read = Sockets::default();
+    sockets::counters(bytes, &mut read);
+    let mut again = read;
+    sockets::counters(bytes, &mut again);
+    assert_eq!(again, read, "what is said twice is counted once");
+    sockets::levels(bytes, &mut read);
+}
+
+fn process_files(bytes: &[u8]) {
+    let found = seldom::processes(bytes);
+    assert!(found.numbers.len() as u64 <= found.count && found.numbers.len() <= 64);
+    let _ = seldom::limits(bytes);
+    let _ = links::up(&String::from_utf8_lossy(bytes));
+}
+
+fn diskstats(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let read = blocks::parse(&text, &[]);
+    assert!(read.devices.len() <= blocks::MOST_DEVICES && read.devices.is_sorted_by(|a, b| a.name < b.name), "each once, sorted");
+    assert_eq!(blocks::parse(&text, &read.devices), read, "the same file says the same, whatever was known");
+    assert_eq!(blocks::io(&read.devices).len(), read.devices.len());
+}
+
+fn file_systems(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (found, _) = mounted::find(&text, &text);
+    assert!(found.len() <= mounted::MOST && found.iter().all(|one| one.ours.is_some()), "what is mounted here can be reached here");
+    assert!(mounted::find(&text, "").0.iter().all(|one| one.ours.is_none()));
+}
+
 fn pressure(bytes: &[u8]) {
     let whole = b"some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n";
     let _ = psi::parse(bytes);
@@ -103,7 +139,8 @@ fn pressure(bytes: &[u8]) {
 fn proc_files(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = (machine::stat(&text), machine::resident(&text));
-    let (total, memory) = machine::meminfo(&text);
+    let _ = (machine::vmstat(bytes), machine::file_nr(&text), machine::offered(&text));
+    let machine::Memories { total, memory, .. } = machine::meminfo(&text);
     if let (Some(used), Some(set)) = (memory.used, memory.working_set) {
         assert!(set <= used && total.is_some_and(|total| used <= total));
     }

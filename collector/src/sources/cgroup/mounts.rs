@@ -84,7 +84,7 @@ fn controller(option: &str) -> Option<Tree> {
 }
 
 /// Blanks, tabs, line ends and backslashes stand as three octal digits: `\040`.
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut parts = text.split('\\');
     plain.push_str(parts.next().unwrap_or_default());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::figures::{Bounds, Figures};
 use super::files::{File, Tree};
-use super::text::{digits, lines, number, pairs, words};
+use super::text::{digits, keyed, lines, number, pairs, words};
 use super::v2::{self, known, set};
 use crate::snapshot::{CpuSplit, Device, IoDevice, Memory, Throttling};
 use crate::units::{Bytes, Limit};
@@ -157,14 +157,14 @@ pub fn memory_stat(text: &[u8]) -> MemoryStat {
     let mut stat = MemoryStat::default();
     let mut refaults = v2::Refaults::default();
     let memory = &mut stat.memory;
-    for (key, value) in pairs(text) {
+    for (key, value) in keyed(text) {
         let Some(total) = key.strip_prefix(b"total_") else {
             if key == b"hierarchical_memory_limit" {
-                stat.hierarchical_limit = bytes(value);
+                stat.hierarchical_limit = digits(value).map_or(Limit::Unknown, bytes);
             }
             continue;
         };
-        let bytes = match total {
+        let place = match total {
             b"cache" => &mut memory.file,
             b"rss" => &mut memory.anon,
             b"shmem" => &mut memory.shmem,
@@ -177,20 +177,20 @@ pub fn memory_stat(text: &[u8]) -> MemoryStat {
             b"active_file" => &mut memory.active_file,
             b"unevictable" => &mut memory.unevictable,
             b"pgfault" => {
-                memory.faults = Some(value);
+                memory.faults = digits(value).or(memory.faults);
                 continue;
             }
             b"pgmajfault" => {
-                memory.major_faults = Some(value);
+                memory.major_faults = digits(value).or(memory.major_faults);
                 continue;
             }
             b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
-                refaults.add(value);
+                refaults.add(digits(value));
                 continue;
             }
             _ => continue,
         };
-        *bytes = Some(Bytes(value));
+        *place = digits(value).map(Bytes).or(*place);
     }
     memory.refaults = refaults.0;
     stat

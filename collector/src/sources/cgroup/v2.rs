@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::figures::{Bounds, Figures, cores};
 use super::files::{File, Tree};
-use super::text::{digits, number, pairs, words};
+use super::text::{digits, keyed, number, pairs, words};
 use crate::snapshot::{Cpu, CpuSplit, Device, Io, IoDevice, Memory, Throttling};
 use crate::sources::psi;
 use crate::units::{Bytes, Cores, Limit};
@@ -136,8 +136,8 @@ pub fn cpu_stat(text: &[u8]) -> Option<Cpu> {
 pub fn memory_stat(text: &[u8]) -> Memory {
     let mut memory = Memory::default();
     let mut refaults = Refaults::default();
-    for (key, value) in pairs(text) {
-        let bytes = match key {
+    for (key, value) in keyed(text) {
+        let place = match key {
             b"anon" => &mut memory.anon,
             b"file" => &mut memory.file,
             b"kernel" => &mut memory.kernel,
@@ -157,20 +157,20 @@ pub fn memory_stat(text: &[u8]) -> Memory {
             b"unevictable" => &mut memory.unevictable,
             b"slab" => &mut memory.slab,
             b"pgfault" => {
-                memory.faults = Some(value);
+                memory.faults = digits(value).or(memory.faults);
                 continue;
             }
             b"pgmajfault" => {
-                memory.major_faults = Some(value);
+                memory.major_faults = digits(value).or(memory.major_faults);
                 continue;
             }
             b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
-                refaults.add(value);
+                refaults.add(digits(value));
                 continue;
             }
             _ => continue,
         };
-        *bytes = Some(Bytes(value));
+        *place = digits(value).map(Bytes).or(*place);
     }
     memory.refaults = refaults.0;
     memory
@@ -181,8 +181,8 @@ pub fn memory_stat(text: &[u8]) -> Memory {
 pub(super) struct Refaults(pub(super) Option<u64>);
 
 impl Refaults {
-    pub(super) fn add(&mut self, more: u64) {
-        self.0 = Some(self.0.unwrap_or(0).saturating_add(more));
+    pub(super) fn add(&mut self, more: Option<u64>) {
+        self.0 = more.map_or(self.0, |more| Some(self.0.unwrap_or(0).saturating_add(more)));
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod access;
 mod answer;
+mod guard;
 mod patient;
+mod room;
 mod scrape;
 mod serve;
 
@@ -20,9 +22,11 @@ use crate::report::Report;
 use crate::sinks::prometheus;
 
 pub use access::Settings;
+pub use guard::Guard;
 pub use serve::serve;
 
 use answer::{Pieces, plain, typed};
+use guard::Visitor;
 use scrape::Scrape;
 
 /// A report and the moment it was made.
@@ -39,6 +43,7 @@ pub struct Site {
     reports: watch::Receiver<Option<Published>>,
     agent: Arc<Agent>,
     settings: Settings,
+    guard: Guard,
     address: SocketAddr,
     /// A report older than this is no longer "ready".
     stale: Option<Duration>,
@@ -55,11 +60,18 @@ struct Made {
 
 impl Site {
     /// A site on `address`. `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
-    pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, address: SocketAddr, stale: Option<Duration>) -> Site {
-        Site { reports, agent, settings, address, stale, scrape: Scrape::new(), json: Mutex::default() }
+    pub fn new(
+        reports: watch::Receiver<Option<Published>>,
+        agent: Arc<Agent>,
+        settings: Settings,
+        guard: Guard,
+        address: SocketAddr,
+        stale: Option<Duration>,
+    ) -> Site {
+        Site { reports, agent, settings, guard, address, stale, scrape: Scrape::new(), json: Mutex::default() }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Pieces> {
+    fn answer<B>(&self, request: &Request<B>, visitor: Visitor) -> Response<Pieces> {
         let path = request.uri().path();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served\n");
@@ -70,7 +82,7 @@ impl Site {
             "/metrics" => self.metrics(),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
-            "/report.json" => match self.settings.refusal(self.address, request) {
+            "/report.json" => match self.settings.refusal(self.address, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
@@ -116,19 +128,24 @@ impl Site {
     }
 }
 
+/// What says nothing but that Tare lives needs no password: load balancers and container runtimes have none to give.
+fn open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample;
 
     fn site(address: &str, expose: bool) -> Site {
-        let settings = Settings { expose, hosts: vec!["tare.example.com".into()] };
-        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, address.parse().unwrap(), None)
+        let settings = Settings { expose, hosts: vec!["tare.example.com".into()], config_file: None };
+        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, Guard::new(None).unwrap(), address.parse().unwrap(), None)
     }
 
     fn get(site: &Site, path: &str, host: &str) -> StatusCode {
         let request = Request::builder().uri(path).header(header::HOST, host).body(()).unwrap();
-        site.answer(&request).status()
+        site.answer(&request, Visitor::Anyone).status()
     }
 
     #[test]
@@ -159,8 +176,8 @@ mod tests {
         report.workloads.push(twin);
         let agent = Arc::new(Agent::new());
         let (publish, reports) = watch::channel(Some(Published { report: Arc::new(report), at: Instant::now() }));
-        let settings = Settings { expose: false, hosts: Vec::new() };
-        let site = Site::new(reports, Arc::clone(&agent), settings, "127.0.0.1:1".parse().unwrap(), None);
+        let settings = Settings { expose: false, hosts: Vec::new(), config_file: None };
+        let site = Site::new(reports, Arc::clone(&agent), settings, Guard::new(None).unwrap(), "127.0.0.1:1".parse().unwrap(), None);
         for pieces in [Site::metrics, Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone())) {
             assert!(!pieces[0].is_empty() && pieces[0].as_ptr() == pieces[1].as_ptr());
         }
@@ -175,8 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn who_has_said_who_they_are_may_see_the_report_anywhere() {
+        let request = Request::builder().uri("/report.json").header(header::HOST, "evil.example.com").body(()).unwrap();
+        for (visitor, status) in [(Visitor::Known, 503), (Visitor::Anyone, 403)] {
+            assert_eq!(site("0.0.0.0:9464", false).answer(&request, visitor).status(), status);
+        }
+    }
+
+    #[test]
     fn only_reading_is_allowed() {
         let request = Request::builder().method(Method::POST).uri("/metrics").body(()).unwrap();
-        assert_eq!(site("127.0.0.1:1", false).answer(&request).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(site("127.0.0.1:1", false).answer(&request, Visitor::Anyone).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

@@ -105,7 +105,7 @@ pub struct Host {
     /// Mean run-queue length over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
     /// What the whole machine uses: CPU time, memory (used = total - free; working set = that - inactive file pages), pressure, block devices, network
-    /// (interfaces that end in a container left out: their traffic is the container's) and its sockets.
+    /// (bridges and interfaces that end in a container left out: their traffic is the containers') and its sockets.
     pub usage: Usage,
     /// What else the kernel counts of the whole machine.
     pub machine: Option<Arc<Machine>>,

@@ -81,6 +81,10 @@ pub(super) enum Part {
     /// Nothing: there is one, and this word is in it.
     Info(&'static str),
     Device(Device),
+    /// A block device, and its name.
+    Disk(Device, Arc<str>),
+    /// Where it is mounted, what, and of which kind.
+    Mount(Arc<str>, Arc<str>, Arc<str>),
     Name(Arc<str>),
     Source(SourceName),
     Gap(SourceName, Arc<str>),
@@ -316,6 +320,15 @@ impl Part {
                 // Writing to a String does not fail.
                 let _ = write!(to, "{device}");
             }),
+            Part::Disk(device, name) => {
+                Part::Device(*device).push(label, labels);
+                labels.push("name", name);
+            }
+            Part::Mount(point, source, kind) => {
+                labels.push(label, point);
+                labels.push("source", source);
+                labels.push("fstype", kind);
+            }
             Part::Name(name) => labels.push(label, name),
             Part::Source(source) => labels.push(label, source.as_str()),
             Part::Gap(source, what) => {

@@ -12,6 +12,7 @@ use collector::identity::Key;
 use collector::snapshot::{About, ContainerAbout, Usage};
 
 use super::block::{Block, Naming, Part, Rank, RowKey};
+use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{self, ELSEWHERE, FILE_SYSTEM, GAP, HOST_PRICE_INFO, OWN, SOURCE, has_ended, network};
 use super::labels::LabelSet;
 use super::schema::Table;
@@ -27,6 +28,9 @@ pub struct Frame {
     host: Blocks<HostRow>,
     price_info: Block,
     file_system: Block,
+    block_device: Block,
+    mount: Block,
+    link: Block,
     source: Block,
     gap: Block,
 }
@@ -57,7 +61,7 @@ impl Frame {
     /// A frame without rows.
     pub fn new() -> Frame {
         let mut host = Blocks::of(&families::HOST);
-        host.rows = host.rows.and(&OWN);
+        host.rows = host.rows.and(&OWN).and(&MACHINE);
         Frame {
             place: Place::default(),
             container: Blocks::of(&families::CONTAINER),
@@ -66,6 +70,9 @@ impl Frame {
             host,
             price_info: Block::info(&HOST_PRICE_INFO),
             file_system: Block::of(&FILE_SYSTEM),
+            block_device: Block::of(&BLOCK_DEVICE),
+            mount: Block::of(&MOUNT),
+            link: Block::of(&LINK),
             source: Block::of(&SOURCE),
             gap: Block::of(&GAP),
         }
@@ -73,7 +80,7 @@ impl Frame {
 
     /// The blocks, in the order they are told.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.source, &self.gap];
+        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.block_device, &self.mount, &self.link, &self.source, &self.gap];
         self.container.blocks().into_iter().chain(self.workload.blocks()).chain(self.host.blocks()).chain(rest)
     }
 
@@ -104,7 +111,16 @@ impl Frame {
         if moved {
             self.place = Place { cluster: report.cluster.clone(), host: report.host.seen.name.clone() };
         }
-        let rest = [&mut self.elsewhere, &mut self.price_info, &mut self.file_system, &mut self.source, &mut self.gap];
+        let rest = [
+            &mut self.elsewhere,
+            &mut self.price_info,
+            &mut self.file_system,
+            &mut self.block_device,
+            &mut self.mount,
+            &mut self.link,
+            &mut self.source,
+            &mut self.gap,
+        ];
         for block in self.container.blocks_mut().into_iter().chain(self.workload.blocks_mut()).chain(self.host.blocks_mut()).chain(rest) {
             block.start(moved);
         }
@@ -118,6 +134,9 @@ impl Frame {
         if let Some(own) = &host.seen.own {
             self.host.rows.put(next, &OWN, row, own, false);
         }
+        if let Some(machine) = &host.seen.machine {
+            self.host.rows.put(next + OWN.metrics.len(), &MACHINE, row, machine, false);
+        }
         let Some(above) = self.host.rows.above(row) else { return };
         if host.cost.price.is_some() {
             self.price_info.tell(above, self.place.host(), &HOST_PRICE_INFO, host, None);
@@ -125,6 +144,19 @@ impl Frame {
         for disk in &host.seen.disks {
             let row = self.file_system.row_below(above, 0, "filesystem", Part::Name(disk.what.clone()));
             self.file_system.put(0, &FILE_SYSTEM, row, disk, false);
+        }
+        for device in host.seen.machine.iter().flat_map(|machine| &machine.disks).flat_map(|disks| &disks.is) {
+            let row = self.block_device.row_below(above, 0, "device", Part::Disk(device.device, device.name.clone()));
+            self.block_device.put(0, &BLOCK_DEVICE, row, device, false);
+        }
+        for one in host.seen.machine.iter().flat_map(|machine| machine.filesystems.iter()) {
+            let part = Part::Mount(one.mounted.clone(), one.source.clone(), one.kind.clone());
+            let row = self.mount.row_below(above, 0, "mountpoint", part);
+            self.mount.put(0, &MOUNT, row, one, false);
+        }
+        for link in host.seen.machine.iter().flat_map(|machine| machine.links.iter()) {
+            let row = self.link.row_below(above, 0, "interface", Part::Name(link.name.clone()));
+            self.link.put(0, &LINK, row, link, false);
         }
         for source in &report.sources {
             let row = self.source.row_below(above, 0, "source", Part::Source(source.source));

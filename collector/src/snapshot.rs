@@ -405,13 +405,13 @@ pub struct Usage {
     pub pressure: Option<Seen<Pressure>>,
     /// Processes and threads (`pids.current`).
     pub pids: Option<Seen<u64>>,
-    /// Processes, without their threads (`cgroup.procs`); those of cgroups nested in it are not known. Read at every sixth look.
+    /// Processes, without their threads (`cgroup.procs`); those of cgroups nested in it are not known. Read at every twelfth look.
     pub processes: Option<Seen<u64>>,
-    /// Open files of its processes. Read at every sixth look.
+    /// Open files of its processes. Read at every twelfth look.
     pub files: Option<Seen<OpenFiles>>,
-    /// Huge pages, where the machine has some. Read at every sixth look.
+    /// Huge pages, where the machine has some. Read at every twelfth look.
     pub huge: Option<Seen<Huge>>,
-    /// Sockets, where `net` is. Read at every sixth look, and shared between those.
+    /// Sockets, where `net` is. Read in every sixth to thirtieth look, by how many name spaces there are, and shared between those.
     pub sockets: Option<Arc<Seen<Sockets>>>,
 }
 

@@ -221,6 +221,7 @@ impl Values {
         let format = self.read("log.format", |text| Ok(if choice(text, &["text", "json"])? == "json" { LogFormat::Json } else { LogFormat::Text }));
         let expose = self.flag("web.expose");
         let hosts = self.list("web.hosts", host_name);
+        let config_file = self.read("web.config_file", |text| optional(text, path));
         let instance_type = self.read("host.instance_type", |text| optional(text, instance_type));
         let region = self.read("host.region", |text| optional(text, region));
         let state = self.read("host.state", path);
@@ -243,7 +244,7 @@ impl Values {
             cluster: cluster?,
             linger: linger?,
             log: Log { level: level?, format: format? },
-            web: web::Settings { expose: expose?, hosts: hosts? },
+            web: web::Settings { expose: expose?, hosts: hosts?, config_file: config_file? },
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },

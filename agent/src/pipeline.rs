@@ -25,7 +25,7 @@ use crate::cost::Reckoning;
 use crate::cost::book::Book;
 use crate::metrics::agent::Agent;
 use crate::report::{Report, Reporter, SourceRow};
-use crate::web::{self, Published, Site};
+use crate::web::{self, Guard, Published, Site};
 
 /// One look may take this share of the interval before it counts as late.
 const SHARE: f64 = 0.8;
@@ -116,9 +116,9 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
 }
 
 /// Looks on every tick and serves the last report until `stop` ends. `first` is told of the first report.
-pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, first: impl FnOnce(&Report), stop: impl Future<Output = ()>) -> Result<()> {
+pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl FnOnce(&Report), stop: impl Future<Output = ()>) -> Result<()> {
     let (publish, reports) = watch::channel(None);
-    let server = start_server(settings, listener, reports, Arc::clone(&agent), Some(settings.interval * 3))?;
+    let server = start_server(settings, door, reports, Arc::clone(&agent), Some(settings.interval * 3))?;
     let mut engine = Engine::new(&live(settings), settings);
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -156,7 +156,7 @@ pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, 
 pub async fn run_replay(
     settings: &Settings,
     dir: &Path,
-    listener: TcpListener,
+    door: Door,
     agent: Arc<Agent>,
     first: impl FnOnce(&Report),
     stop: impl Future<Output = ()>,
@@ -175,10 +175,18 @@ pub async fn run_replay(
     let last = reports.into_iter().next_back().context("the recorded host holds no look")?;
     first(&last);
     let (_publish, reports) = watch::channel(Some(Published { report: last, at: Instant::now() }));
-    let server = start_server(settings, listener, reports, agent, None)?;
+    let server = start_server(settings, door, reports, agent, None)?;
     stop.await;
     server.stop().await;
     Ok(())
+}
+
+/// Where the server listens, and who stands there.
+pub struct Door {
+    /// Open already.
+    pub listener: TcpListener,
+    /// Knows who may come in.
+    pub guard: Guard,
 }
 
 /// The web server as a task.
@@ -189,13 +197,13 @@ struct Server {
 
 fn start_server(
     settings: &Settings,
-    listener: TcpListener,
+    Door { listener, guard }: Door,
     reports: watch::Receiver<Option<Published>>,
     agent: Arc<Agent>,
     stale: Option<Duration>,
 ) -> Result<Server> {
     let address = listener.local_addr().context("the listening socket has no address")?;
-    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), address, stale));
+    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), guard, address, stale));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let task = tokio::spawn(web::serve(listener, site, async move { drop(stopped.await) }));
     Ok(Server { stop, task })
@@ -272,7 +280,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("sys")).unwrap();
-        let done = run_replay(&settings, folder.path(), listener, Arc::new(Agent::new()), |_| panic!("it should not play"), std::future::ready(()));
+        let done = run_replay(
+            &settings,
+            folder.path(),
+            Door { listener, guard: Guard::new(None).unwrap() },
+            Arc::new(Agent::new()),
+            |_| panic!("it should not play"),
+            std::future::ready(()),
+        );
         done.await.unwrap();
     }
 }

@@ -256,7 +256,11 @@ fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> 
         limits: group.map_or(stand_in, |group| group.limits),
         weights: group.map(|group| group.weights).unwrap_or_default(),
         net: networks.owner(index),
-        usage: Usage { net: networks.of_container(index), ..group.map(|group| group.usage.clone()).unwrap_or_default() },
+        usage: Usage {
+            net: networks.of_container(index),
+            sockets: networks.sockets_of_container(index),
+            ..group.map(|group| group.usage.clone()).unwrap_or_default()
+        },
     }
 }
 
@@ -282,7 +286,11 @@ fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>
         (None, all) => (total::limits(all, |one| one.own), total::limits(all, |one| one.limits), total::usage(all)),
     };
     if !matches!(key, Key::Loose(_)) {
-        usage.net = networks.of_workload(&key);
+        (usage.net, usage.sockets) = (networks.of_workload(&key), networks.sockets_of_workload(&key));
+        // The processes of a task or pod live in its containers' cgroups.
+        if usage.processes.is_none() && !containers.is_empty() {
+            (usage.processes, usage.files) = total::processes(&containers);
+        }
     }
     // A loose container is its own cgroup.
     let (cgroup, start) = match (group, containers.as_slice()) {

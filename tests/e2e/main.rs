@@ -4,6 +4,7 @@
 
 mod case;
 mod corpus;
+mod door;
 mod exposition;
 mod faults;
 mod figures;

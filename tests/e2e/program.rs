@@ -138,9 +138,10 @@ fn listen(from: impl Read + Send + 'static, to: Arc<Mutex<String>>, found: std::
     });
 }
 
-/// The address in `serving http://127.0.0.1:9464 …`.
+/// The address in `serving http://127.0.0.1:9464 …`, or https.
 fn address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("serving http://")?;
+    let (_, rest) = line.split_once("serving http")?;
+    let (_, rest) = rest.split_once("://")?;
     rest.split(|c: char| c.is_whitespace() || c == '/').next()?.parse().ok()
 }
 
@@ -176,6 +177,11 @@ impl Served {
     /// All it has told so far.
     pub fn log(&self) -> String {
         self.lines.lock().expect("no writer panics").clone()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks it to end (SIGTERM) and says how it did; `None` when it had to be killed.

@@ -23,7 +23,7 @@ pub fn check_metrics(text: &[u8]) -> Option<Result<(), String>> {
 }
 
 /// A Prometheus of our own; gone when dropped.
-struct Prometheus {
+pub struct Prometheus {
     child: Child,
     address: SocketAddr,
 }
@@ -31,8 +31,13 @@ struct Prometheus {
 impl Prometheus {
     /// Scrapes `target` every second. `None` where it is not installed.
     fn start(folder: &Path, target: SocketAddr) -> Option<Prometheus> {
+        Prometheus::start_as(folder, target, "")
+    }
+
+    /// The same, with more lines for its scrape, each indented by two.
+    pub fn start_as(folder: &Path, target: SocketAddr, more: &str) -> Option<Prometheus> {
         let config = folder.join("prometheus.yml");
-        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: tare\n  honor_labels: true\n  static_configs:\n  - targets: ['{target}']\n")).unwrap();
+        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: tare\n  honor_labels: true\n{more}  static_configs:\n  - targets: ['{target}']\n")).unwrap();
         // A port that was free a moment ago: Prometheus cannot be handed a socket.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = File::create(folder.join("log")).unwrap();
@@ -44,7 +49,7 @@ impl Prometheus {
     }
 
     /// The one number of a query, once there is one.
-    fn query(&self, query: &str) -> Option<f64> {
+    pub fn query(&self, query: &str) -> Option<f64> {
         let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         program::until(|| {
             let answer = program::get(self.address, &format!("/api/v1/query?query={escaped}")).ok()?;

@@ -1,9 +1,12 @@
 //! Who may see what.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use hyper::Request;
 use hyper::header;
+
+use super::guard::Visitor;
 
 /// Who may see what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +15,20 @@ pub struct Settings {
     pub expose: bool,
     /// Host headers to accept for the report, beside loopback names and the listening address.
     pub hosts: Vec<String>,
+    /// The web config file: TLS, passwords, tokens.
+    pub config_file: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Why this request may not see the report. The Host header is checked so that a web page elsewhere cannot read it by DNS rebinding.
-    pub(super) fn refusal<B>(&self, address: SocketAddr, request: &Request<B>) -> Option<&'static str> {
+    /// Why this request may not see the report. Who has said who they are may: a foreign web page cannot, for browsers keep passwords by name. The Host header is checked so that a web page elsewhere cannot read it by DNS rebinding.
+    pub(super) fn refusal<B>(&self, address: SocketAddr, request: &Request<B>, visitor: Visitor) -> Option<&'static str> {
+        if visitor == Visitor::Known {
+            return None;
+        }
         if !address.ip().is_loopback() && !self.expose {
-            return Some("this address is open to others and the report is not exposed: set web.expose = true, or listen on 127.0.0.1\n");
+            return Some(
+                "this address is open to others and the report is not exposed: set web.expose = true, give web.config_file passwords or tokens, or listen on 127.0.0.1\n",
+            );
         }
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         (!self.knows(host)).then_some("unknown Host header: add the name to web.hosts\n")

@@ -2,8 +2,10 @@
 
 mod access;
 mod answer;
+mod guard;
 mod negotiate;
 mod patient;
+mod room;
 mod scrape;
 mod serve;
 
@@ -23,9 +25,11 @@ use crate::report::Report;
 use crate::sinks::prometheus::encode_own;
 
 pub use access::Settings;
+pub use guard::Guard;
 pub use serve::serve;
 
 use answer::{Pieces, plain, typed};
+use guard::Visitor;
 use scrape::Scrape;
 
 /// A report and the moment it was made.
@@ -42,6 +46,7 @@ pub struct Site {
     reports: watch::Receiver<Option<Published>>,
     agent: Arc<Agent>,
     settings: Settings,
+    guard: Guard,
     address: SocketAddr,
     /// A report older than this is no longer "ready".
     stale: Option<Duration>,
@@ -59,19 +64,25 @@ struct Made {
 
 impl Site {
     /// A site on `address`. `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
-    pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, address: SocketAddr, stale: Option<Duration>) -> Site {
+    pub fn new(
+        reports: watch::Receiver<Option<Published>>,
+        agent: Arc<Agent>,
+        settings: Settings,
+        guard: Guard,
+        address: SocketAddr,
+        stale: Option<Duration>,
+    ) -> Site {
         let choice = Arc::default();
         let scrape = Scrape::new(Frame::of(&choice));
-        Site { reports, agent, settings, address, stale, choice, scrape, json: Mutex::default() }
+        Site { reports, agent, settings, guard, address, stale, choice, scrape, json: Mutex::default() }
     }
 
     /// Tells only the metrics and labels that are wanted.
-    pub fn choosing(self, choice: Choice) -> Site {
-        let choice = Arc::new(choice);
-        Site { scrape: Scrape::new(Frame::of(&choice)), choice, ..self }
+    pub fn choosing(self, choice: &Arc<Choice>) -> Site {
+        Site { scrape: Scrape::new(Frame::of(choice)), choice: Arc::clone(choice), ..self }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Pieces> {
+    fn answer<B>(&self, request: &Request<B>, visitor: Visitor) -> Response<Pieces> {
         let path = request.uri().path();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served\n");
@@ -82,7 +93,7 @@ impl Site {
             "/metrics" => self.metrics(request.headers()),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
-            "/report.json" => match self.settings.refusal(self.address, request) {
+            "/report.json" => match self.settings.refusal(self.address, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
@@ -125,19 +136,24 @@ impl Site {
     }
 }
 
+/// What says nothing but that Tare lives needs no password: load balancers and container runtimes have none to give.
+fn open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample;
 
     fn site(address: &str, expose: bool) -> Site {
-        let settings = Settings { expose, hosts: vec!["tare.example.com".into()] };
-        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, address.parse().unwrap(), None)
+        let settings = Settings { expose, hosts: vec!["tare.example.com".into()], config_file: None };
+        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, Guard::new(None).unwrap(), address.parse().unwrap(), None)
     }
 
     fn get(site: &Site, path: &str, host: &str) -> StatusCode {
         let request = Request::builder().uri(path).header(header::HOST, host).body(()).unwrap();
-        site.answer(&request).status()
+        site.answer(&request, Visitor::Anyone).status()
     }
 
     #[test]
@@ -168,8 +184,8 @@ mod tests {
         report.workloads.push(twin);
         let agent = Arc::new(Agent::new());
         let (publish, reports) = watch::channel(Some(Published { report: Arc::new(report), at: Instant::now() }));
-        let settings = Settings { expose: false, hosts: Vec::new() };
-        let site = Site::new(reports, Arc::clone(&agent), settings, "127.0.0.1:1".parse().unwrap(), None);
+        let settings = Settings { expose: false, hosts: Vec::new(), config_file: None };
+        let site = Site::new(reports, Arc::clone(&agent), settings, Guard::new(None).unwrap(), "127.0.0.1:1".parse().unwrap(), None);
         for pieces in
             [|site: &Site| site.metrics(&HeaderMap::new()), Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone()))
         {
@@ -186,8 +202,16 @@ mod tests {
     }
 
     #[test]
+    fn who_has_said_who_they_are_may_see_the_report_anywhere() {
+        let request = Request::builder().uri("/report.json").header(header::HOST, "evil.example.com").body(()).unwrap();
+        for (visitor, status) in [(Visitor::Known, 503), (Visitor::Anyone, 403)] {
+            assert_eq!(site("0.0.0.0:9464", false).answer(&request, visitor).status(), status);
+        }
+    }
+
+    #[test]
     fn only_reading_is_allowed() {
         let request = Request::builder().method(Method::POST).uri("/metrics").body(()).unwrap();
-        assert_eq!(site("127.0.0.1:1", false).answer(&request).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(site("127.0.0.1:1", false).answer(&request, Visitor::Anyone).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

@@ -4,68 +4,105 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
-use super::Site;
+use super::answer::{Pieces, plain};
+use super::guard::Visitor;
 use super::patient::Patient;
+use super::room::{Place, Room, Seat, Served, Serving};
+use super::{Site, open};
 
-/// Connections served at once; more wait in the kernel's queue.
+/// Connections served at once.
 const CONNECTIONS: usize = 256;
 /// Request line and headers of one request, in bytes.
 const HEADERS: usize = 16 << 10;
-/// For the headers of a request to arrive, and for its reader to take the next piece of the answer.
+/// For the TLS handshake and the headers of a request to arrive, and for its reader to take the next piece of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For open answers to end once we stop: a stop must not look like a hang.
 const LAST: Duration = Duration::from_secs(2);
 
 /// Serves until `stop` ends, then lets open answers finish for a while.
 pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output = ()>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Room::new(CONNECTIONS);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
-            let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
-            (permit, listener.accept().await)
+            let accepted = listener.accept().await;
+            (room.place().await, accepted)
         };
-        let (permit, accepted) = tokio::select! {
+        let (seat, accepted) = tokio::select! {
             next = next => next,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        match accepted {
+            Ok((stream, _)) => drop(tokio::spawn(connection(stream, Arc::clone(&site), seat, graceful.watcher()))),
             Err(problem) => {
                 // Out of descriptors: waiting lets others be closed, a tight loop would not.
                 tracing::warn!("a connection could not be accepted: {problem}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
             }
-        };
-        let stream = TokioIo::new(Patient::new(stream, PATIENCE));
-        let site = Arc::clone(&site);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = site.answer(&request);
-            site.agent.count_request(known(request.uri().path()), answer.status().as_u16());
-            std::future::ready(Ok::<_, Infallible>(answer))
-        });
-        let connection = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS).serve_connection(stream, service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _permit = permit;
-            if let Err(problem) = connection.await {
-                tracing::debug!("a connection ended early: {problem}");
-            }
-        });
+        }
     }
     drop(listener);
     let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
+}
+
+/// One connection, until it ends or another one needs its place.
+async fn connection(stream: TcpStream, site: Arc<Site>, seat: Seat, watcher: Watcher) {
+    let stream = Patient::new(stream, PATIENCE);
+    let place = seat.place();
+    let talk = async {
+        match site.guard.tls() {
+            None => requests(stream, site, place, watcher).await,
+            Some(tls) => match tokio::time::timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)).await {
+                Ok(Ok(stream)) => requests(stream, site, place, watcher).await,
+                Ok(Err(problem)) => tracing::debug!("a TLS handshake failed: {problem}"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            },
+        }
+    };
+    tokio::select! {
+        () = talk => {}
+        () = seat.leave() => tracing::debug!("an idle connection made room"),
+    }
+}
+
+async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, site: Arc<Site>, place: Arc<Place>, watcher: Watcher) {
+    let service = service_fn(|request: Request<Incoming>| answer(&site, &place, request));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS);
+    if let Err(problem) = watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await {
+        tracing::debug!("a connection ended early: {problem}");
+    }
+}
+
+async fn answer(site: &Site, place: &Arc<Place>, request: Request<Incoming>) -> Result<Response<Served<Pieces>>, Infallible> {
+    let serving = Serving::at(place);
+    let visitor = if open(request.uri().path()) { Visitor::Anyone } else { site.guard.judge(request.headers()).await };
+    let mut answer = match visitor {
+        Visitor::Stranger => stranger(),
+        visitor => site.answer(&request, visitor),
+    };
+    answer.headers_mut().extend(site.guard.headers());
+    site.agent.count_request(known(request.uri().path()), answer.status().as_u16());
+    Ok(answer.map(|body| serving.until(body)))
+}
+
+/// Asks for a name and a password, as browsers and Prometheus know it.
+fn stranger() -> Response<Pieces> {
+    let mut answer = plain(StatusCode::UNAUTHORIZED, "unauthorized: give the password or token of the web config file\n");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"tare\", charset=\"UTF-8\""));
+    answer
 }
 
 /// The path as one of ours, so that strangers cannot make series.

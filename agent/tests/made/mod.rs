@@ -11,8 +11,8 @@ use smallvec::smallvec;
 
 use collector::identity::{ContainerId, Key};
 use collector::snapshot::{
-    About, Asked, Compose, Container, ContainerAbout, Cpu, CpuSplit, Device, Health, Interface, IoDevice, Limits, Memory, NetOwner, Pressure, Seen, SourceName,
-    Stall, State, Throttling, Traffic, Usage, Weights, Workload,
+    About, Asked, Compose, Container, ContainerAbout, Cpu, CpuSplit, Device, Health, Interface, IoDevice, Limits, Memory, NetOwner, OpenFiles, Pressure, Seen,
+    Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Usage, Weights, Workload,
 };
 use collector::units::{Bytes, Cores, Limit, Ratio, Stamp};
 use tare::cost::Cost;
@@ -161,5 +161,9 @@ pub fn usage(n: u64) -> Usage {
         net: seen(smallvec![Interface { name: "eth0".into(), received: traffic(181_038_261_102), sent: traffic(9_038_261_102) }]),
         pressure: seen(Pressure { cpu: stall, memory: stall, io: stall }),
         pids: seen(12 + n % 9),
+        processes: seen(3 + n % 2),
+        files: seen(OpenFiles { open: Some(40 + n), limit: Limit::Of(1024) }),
+        sockets: seen(Sockets { used: Some(12), tcp: Tcp { retransmitted: Some(n), ..Tcp::default() }, ..Sockets::default() }).map(Arc::new),
+        ..Usage::default()
     }
 }

@@ -3,9 +3,10 @@
 //! Two witnesses: the inode number of the name space, which is always right, and Docker's word, which stands in where no process could be looked at.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::identity::{ContainerId, Key};
-use crate::snapshot::{Net, NetOwner, Seen, SourceName};
+use crate::snapshot::{Net, NetOwner, Seen, Sockets, SourceName};
 use crate::sources::{Network, Space, SpaceOf, Spaces};
 
 use super::SeenContainer;
@@ -47,6 +48,26 @@ impl Networks<'_> {
             }
         }
         Some(sum)
+    }
+
+    /// The sockets that stand at a container.
+    pub(super) fn sockets_of_container(&self, index: usize) -> Option<Arc<Seen<Sockets>>> {
+        self.own.get(&index)?.sockets.clone()
+    }
+
+    /// The sockets that stand at a task or pod: the sum over its name spaces, where all were read.
+    pub(super) fn sockets_of_workload(&self, key: &Key) -> Option<Arc<Seen<Sockets>>> {
+        let (first, rest) = self.workloads.get(key)?.split_first()?;
+        if rest.is_empty() {
+            return first.sockets.clone();
+        }
+        let mut sum = Seen::clone(first.sockets.as_ref()?);
+        for space in rest {
+            let next = space.sockets.as_ref()?;
+            sum.at = sum.at.latest(next.at);
+            sum.is.add(&next.is);
+        }
+        Some(Arc::new(sum))
     }
 }
 

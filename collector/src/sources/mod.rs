@@ -20,7 +20,9 @@ use jiff::Timestamp;
 
 use crate::identity::{CgroupPath, ContainerId};
 pub use crate::identity::{Owner, Within};
-use crate::snapshot::{Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, SourceName, State, Usage, Weights};
+use crate::snapshot::{
+    Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, Seen, Sockets, SourceName, State, Usage, Weights,
+};
 use crate::units::Stamp;
 
 /// A source behind a socket.
@@ -125,6 +127,8 @@ pub struct Space {
     pub at: Stamp,
     /// Its interfaces, `lo` left out.
     pub net: Net,
+    /// Its sockets, as they were last read.
+    pub sockets: Option<Arc<Seen<Sockets>>>,
 }
 
 /// Where a container's traffic is counted.

@@ -4,10 +4,12 @@
 //! (tried on kernel 6.18). The same as that of process 1 is the host's own network.
 //!
 //! The file stays open and is read again in place, one pread a tick. An open file keeps its name space alive even when the last process has gone, so it is closed in the
-//! first look that does not see a container of it.
+//! first look that does not see a container of it. What its sockets did is told by four more files; they are opened anew at every sixth look, each name space at
+//! a turn of its own.
 
 pub mod dev;
 pub mod processes;
+pub mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::identity::{CgroupPath, ContainerId};
 use crate::roots::{self, Roots};
-use crate::snapshot::{Gap, Net, SourceName, State};
+use crate::snapshot::{Gap, Net, Seen, Sockets, SourceName, State};
 use crate::sources::{Look, Owner, Reading, Space, SpaceOf, Spaces, Told};
 
 /// What may be set.
@@ -41,12 +43,15 @@ pub struct NetSpaces {
     unfound: HashMap<ContainerId, Unfound>,
     /// The bytes of one file, kept between looks.
     bytes: Vec<u8>,
+    look: u64,
 }
 
 /// Where a container's traffic is counted, found once. It holds as long as neither its cgroup nor its first process is another.
 struct Kept {
     start: Option<u64>,
     named: Option<u32>,
+    /// The process that was looked at.
+    pid: u32,
     place: Place,
 }
 
@@ -62,6 +67,12 @@ struct Open {
     path: PathBuf,
     /// What it said last; lends its names.
     net: Net,
+    /// A process that lives in it.
+    pid: u32,
+    /// Its sockets at their last turn.
+    sockets: Option<Arc<Seen<Sockets>>>,
+    /// They never had a turn.
+    new: bool,
 }
 
 /// A container without a known process: the scan leaves it alone for 1 look, then 2, 4, … up to 64.
@@ -80,6 +91,9 @@ struct Wanted<'a> {
     pid: Option<u32>,
 }
 
+/// Sockets have their turn in every sixth look: their files would triple what a name space costs.
+const SOCKETS_EVERY: u64 = 6;
+
 /// No file is read beyond this.
 const FILE_LIMIT: usize = 1 << 20;
 
@@ -87,7 +101,7 @@ impl NetSpaces {
     /// Nothing is opened before the first look.
     pub fn new(roots: Roots, settings: Settings) -> NetSpaces {
         let (kept, open, unfound) = Default::default();
-        NetSpaces { roots, settings, host: None, kept, open, unfound, bytes: Vec::new() }
+        NetSpaces { roots, settings, host: None, kept, open, unfound, bytes: Vec::new(), look: 0 }
     }
 
     /// Finds the place of every container that has none, or another process or cgroup than before.
@@ -133,9 +147,9 @@ impl NetSpaces {
         }
         let place = if self.host == Some(space) { Place::Host } else { Place::Space(space) };
         if place != Place::Host && !self.open.contains_key(&space) && self.open.len() < self.settings.max_spaces {
-            self.open.insert(space, Open { file, path, net: Net::default() });
+            self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, new: true });
         }
-        self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, place });
+        self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place });
         self.unfound.remove(id);
         true
     }
@@ -177,8 +191,11 @@ impl NetSpaces {
             }
             open.net = dev.net;
             cut += dev.cut;
+            if open.new || self.roots.recorded.is_some() || (self.look + id).is_multiple_of(SOCKETS_EVERY) {
+                open.read_sockets(id, &self.roots, &self.kept, &mut self.bytes);
+            }
             places.insert(id, spaces.len());
-            spaces.push(Space { id, at: self.roots.clock.now(), net: open.net.clone() });
+            spaces.push(Space { id, at: self.roots.clock.now(), net: open.net.clone(), sockets: open.sockets.clone() });
         }
         if cut > 0 {
             gaps.push(gap(format!("{cut} interfaces not counted: more than {} in one name space", dev::MOST_INTERFACES)));
@@ -192,6 +209,24 @@ impl NetSpaces {
             self.kept.retain(|_, kept| !kept.place.space().is_some_and(|space| lost.contains(&space)));
         }
         (spaces, places)
+    }
+}
+
+impl Open {
+    /// The process that was looked at first may have gone while others live here: then one of theirs stands in.
+    fn read_sockets(&mut self, id: u64, roots: &Roots, kept: &HashMap<ContainerId, Kept>, bytes: &mut Vec<u8>) {
+        let mut read = |pid: u32, folder: &Path| sockets::read(roots, pid, folder, Some(id), bytes);
+        let mut sockets = read(self.pid, self.path.parent().unwrap_or(&self.path));
+        if sockets.is_none() {
+            let other = kept.values().find(|kept| kept.place == Place::Space(id) && kept.pid != self.pid);
+            sockets = other.and_then(|other| {
+                self.pid = other.pid;
+                self.path = roots.proc.path(&format!("{}/net/dev", other.pid));
+                read(self.pid, self.path.parent()?)
+            });
+        }
+        self.new = false;
+        self.sockets = sockets.map(|is| Arc::new(Seen { at: roots.clock.now(), from: SourceName::Net, is }));
     }
 }
 
@@ -210,6 +245,7 @@ impl Look for NetSpaces {
     }
 
     fn look(&mut self, known: &[Arc<Reading>]) -> Reading {
+        self.look += 1;
         let wanted = wanted(known);
         self.find(&wanted);
         let mut gaps = Vec::new();
@@ -517,6 +553,35 @@ mod tests {
         let known = [tree(&[("aa", 0), ("bb", 0), ("cc", 0)])];
         assert_eq!(look(&mut spaces, &known).0, of(&[("aa", Some(100)), ("bb", Some(100)), ("cc", None)]));
         assert_eq!(recorded_space(5, &[(path(3), path(9)), (path(9), path(5))]), 3);
+    }
+
+    #[test]
+    fn sockets_have_their_turn_and_outlive_the_process_that_was_looked_at() {
+        let proc = Proc::new();
+        proc.process(10, "0::/docker-aa.scope", 1);
+        proc.joins(20, "0::/docker-bb.scope", 10);
+        let retransmitted = |pid: u32, n: u64| {
+            fs::write(proc.0.path().join(format!("{pid}/net/snmp")), format!("Tcp: RetransSegs\nTcp: {n}\n")).unwrap();
+        };
+        retransmitted(10, 5);
+        let mut spaces = proc.spaces();
+        let known = [tree(&[("aa", 1), ("bb", 1)])];
+        let seen = |spaces: &mut NetSpaces| {
+            let Some(Told::Spaces(told)) = spaces.look(&known).told else { panic!("nothing told") };
+            told.spaces[0].sockets.as_ref().map(|sockets| sockets.is.tcp.retransmitted.unwrap())
+        };
+        assert_eq!(seen(&mut spaces), Some(5), "at first sight");
+        let turns: BTreeSet<_> = (6..18)
+            .map(|n| {
+                retransmitted(10, n);
+                seen(&mut spaces).unwrap()
+            })
+            .filter(|n| *n > 5)
+            .collect();
+        assert_eq!(turns.len(), 2, "once in six looks: {turns:?}");
+        retransmitted(20, 99);
+        fs::remove_dir_all(proc.0.path().join("10")).unwrap();
+        assert_eq!((0..6).filter_map(|_| seen(&mut spaces)).max(), Some(99));
     }
 
     #[test]

@@ -49,6 +49,9 @@ codes! {
     DESCRIPTORS "TARE-005" Warning "no file descriptor was left"
         costs "some figures are missing at this look"
         fix "raise the limit on open files (ulimit -n), or lower cgroup.keep_open";
+    UNCOUNTED "TARE-006" Warning "this kernel does not count at block devices in cgroup v1"
+        costs "what containers read from and write to disks is unknown"
+        fix "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)";
 
     DOCKER "TARE-010" Ok "Docker answers";
     NO_SOCKET "TARE-011" Warning "there is no Docker socket"
@@ -142,6 +145,9 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
     ];
     if gap.from == SourceName::Cgroup && &*gap.what == "pressure" {
         return &PRESSURE;
+    }
+    if gap.from == SourceName::Cgroup && &*gap.what == "io" {
+        return &UNCOUNTED;
     }
     let rule = RULES.iter().find(|(from, word, _)| *from == gap.from && gap.why.contains(word));
     rule.map_or_else(

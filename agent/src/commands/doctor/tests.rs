@@ -92,6 +92,7 @@ fn reasons_of_sources_have_their_codes() {
         (Cgroup, "memory.stat", "of cgroup /a cannot be read: Permission denied (os error 13)", "TARE-003"),
         (Cgroup, "pressure", "this kernel does not keep it", "TARE-004"),
         (Cgroup, "cpu.stat", "no descriptor was left for 3 files", "TARE-005"),
+        (Cgroup, "io", "this kernel (6.10 or newer) counts what a v1 cgroup reads", "TARE-006"),
         (Docker, "containers", "/x is not there: this host has no Docker", "TARE-011"),
         (Docker, "containers", "/x: permission denied: it belongs to group 999", "TARE-013"),
         (Docker, "containers", "/x/containers/json: HTTP 403: no", "TARE-013"),

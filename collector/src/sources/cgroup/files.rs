@@ -24,11 +24,12 @@ pub enum Tree {
     Blkio,
     Pids,
     Cpuset,
+    Hugetlb,
 }
 
 impl Tree {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Tree; 7] = [Tree::Unified, Tree::Cpu, Tree::Cpuacct, Tree::Memory, Tree::Blkio, Tree::Pids, Tree::Cpuset];
+    pub const ALL: [Tree; 8] = [Tree::Unified, Tree::Cpu, Tree::Cpuacct, Tree::Memory, Tree::Blkio, Tree::Pids, Tree::Cpuset, Tree::Hugetlb];
 
     /// Whether so many files are read here that a folder's descriptor pays.
     fn has_door(self) -> bool {

@@ -4,6 +4,7 @@ pub mod figures;
 pub mod files;
 pub mod gaps;
 pub mod mounts;
+pub mod seldom;
 pub mod v1;
 pub mod v2;
 pub mod walk;
@@ -16,10 +17,11 @@ use serde::Deserialize;
 use self::figures::{Bounds, Figures, Offer, tightest, within};
 use self::files::{Files, Found};
 use self::gaps::gap;
+use self::seldom::OpenFilesOf;
 use self::walk::{Node, Room, refresh, relist};
 use crate::identity::{Owner, Segment, Within};
 use crate::roots::{Clock, Roots};
-use crate::snapshot::{CgroupVersion, Gap, Limits, SourceName, add_devices};
+use crate::snapshot::{CgroupVersion, Gap, Limits, SourceName, Usage, add_devices};
 use crate::sources::{Group, Look, Reading, Told, Tree, host, text};
 
 /// How much of the tree is followed, and how. Defaults: the `cgroup` section of tare.toml.
@@ -49,6 +51,9 @@ pub fn file_names() -> impl Iterator<Item = &'static str> {
         .chain(names(v2::ROOT))
         .chain(names(v2::BOUNDS))
         .chain(names(v2::EVENTS))
+        .chain(names(seldom::V1))
+        .chain(names(seldom::V1_HUGE))
+        .chain(names(seldom::V2_HUGE))
 }
 
 /// The cgroup tree of one host.
@@ -60,13 +65,18 @@ pub struct Cgroups {
     tree: Option<(Files, Node)>,
     look: u64,
     offer: Offer,
+    open_files: OpenFilesOf,
+    /// This kernel's v1 files about block devices may say nothing where nothing was counted.
+    lazy_io: bool,
 }
 
 impl Cgroups {
     /// Looks below these roots. Live, the soft limit on open files is raised to the hard one.
     pub fn new(roots: Roots, settings: Settings) -> Cgroups {
         let keep = if roots.recorded.is_some() { 0 } else { settings.keep_open.min(raise_open_files()) };
-        Cgroups { roots, settings, keep, tree: None, look: 0, offer: Offer::default() }
+        let open_files = OpenFilesOf::new(&roots);
+        let lazy_io = host::identity(&roots).kernel.is_some_and(|release| v1::counts_io_late(&release));
+        Cgroups { roots, settings, keep, tree: None, look: 0, offer: Offer::default(), open_files, lazy_io }
     }
 
     /// One look at the tree, or why there is none.
@@ -101,16 +111,20 @@ impl Cgroups {
             most: self.settings.max_groups,
             roots: &self.roots,
             files,
+            open_files: &mut self.open_files,
             room,
             groups: Vec::with_capacity(room.rows.min(self.settings.max_groups)),
         };
-        let root_usage = pass.root(root);
+        let mut root_usage = pass.root(root);
         pass.below(root, &Limits::default(), None);
         let Pass { mut groups, room, .. } = pass;
         groups.sort_by(|a, b| a.path.cmp(&b.path));
         if files.gaps.full() > 0 {
             // Somebody else needs descriptors too: hold fewer from now on.
             self.keep /= 2;
+        }
+        if self.lazy_io && files.mounts().version != CgroupVersion::V2 && uncounted(&mut groups, &mut root_usage) {
+            files.gaps.say(UNCOUNTED);
         }
         let tree = Tree { version: files.mounts().version, root: root_usage, groups, cut: room.cut };
         (Some(tree), files.gaps.take())
@@ -139,12 +153,13 @@ struct Pass<'a> {
     most: usize,
     roots: &'a Roots,
     files: &'a mut Files,
+    open_files: &'a mut OpenFilesOf,
     room: Room,
     groups: Vec<Group>,
 }
 
 impl Pass<'_> {
-    fn root(&mut self, root: &mut Node) -> crate::snapshot::Usage {
+    fn root(&mut self, root: &mut Node) -> Usage {
         let mut figures = Figures::default();
         let files = if self.v2 { v2::ROOT } else { v1::ROOT };
         self.files.read("", files, &mut root.kept, files.len(), self.look % BOUNDS_EVERY == 1, &mut figures);
@@ -221,8 +236,27 @@ impl Pass<'_> {
             Some(recorded) => recorded.identity.get(node.path.as_str()).copied().unwrap_or(0),
             None => node.inode,
         };
-        self.groups.push(Group { path: node.path.clone(), owner, start, own, limits: *limits, weights: node.bounds.weights, usage: figures.usage(at) });
+        if due {
+            self.seldom(node, figures.pids);
+        }
+        let mut usage = figures.usage(at);
+        node.seldom.tell(&mut usage);
+        self.groups.push(Group { path: node.path.clone(), owner, start, own, limits: *limits, weights: node.bounds.weights, usage });
         found
+    }
+
+    /// Reads what has its turn in every sixth look.
+    fn seldom(&mut self, node: &mut Node, pids: Option<u64>) {
+        let (processes, huge) = if self.v2 { (seldom::V2, seldom::V2_HUGE) } else { (seldom::V1, seldom::V1_HUGE) };
+        let mut found = seldom::Found::default();
+        // The processes of a task or pod are in the cgroups of its containers.
+        if !matches!(node.segment, Segment::Task(_) | Segment::Pod(_)) {
+            self.files.read_once(node.path.as_str(), processes, &mut node.kept, &mut found);
+        }
+        if self.offer.huge {
+            self.files.read_once(node.path.as_str(), huge, &mut node.kept, &mut found);
+        }
+        node.seldom.take(self.clock.now(), found, pids, self.open_files);
     }
 
     /// Whether anything lives in a container or unit. It is asked only where there is doubt, and left out only where it is certain.
@@ -266,6 +300,20 @@ impl Pass<'_> {
     }
 }
 
+/// Why nothing is known of block devices.
+const UNCOUNTED: (&str, &str) = ("io", "this kernel (6.10 or newer) counts what a v1 cgroup reads and writes only once a throttle is set on a disk");
+
+/// Whether nothing was counted at block devices: nobody has a row. Then nothing is known, which is not zero.
+fn uncounted(groups: &mut [Group], root: &mut Usage) -> bool {
+    let all = || groups.iter().map(|group| &group.usage).chain([&*root]).filter_map(|usage| usage.io.as_ref());
+    let nothing = all().next().is_some() && all().all(|io| io.is.is_empty());
+    if nothing {
+        groups.iter_mut().for_each(|group| group.usage.io = None);
+        root.io = None;
+    }
+    nothing && groups.iter().any(|group| matches!(group.owner, Owner::Container(..)))
+}
+
 fn count(node: &Node) -> usize {
     1 + node.children.iter().map(count).sum::<usize>()
 }
@@ -294,10 +342,10 @@ fn nothing_mounted(roots: &Roots) -> String {
     }
 }
 
-/// Online CPUs and `MemTotal`.
+/// Online CPUs, `MemTotal`, and whether memory was taken for huge pages.
 fn offer(roots: &Roots) -> Offer {
-    let memory = roots.read_proc("meminfo").ok().and_then(|text| host::machine::meminfo(&text).0);
-    Offer { cpus: host::online_cpus(roots), memory }
+    let (memory, huge) = roots.read_proc("meminfo").ok().map(|text| host::machine::offered(&text)).unwrap_or_default();
+    Offer { cpus: host::online_cpus(roots), memory, huge }
 }
 
 /// Raises the soft limit on open files to the hard one; a quarter of it stays for sockets and others.

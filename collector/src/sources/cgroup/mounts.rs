@@ -78,6 +78,7 @@ fn controller(option: &str) -> Option<Tree> {
         "blkio" => Tree::Blkio,
         "pids" => Tree::Pids,
         "cpuset" => Tree::Cpuset,
+        "hugetlb" => Tree::Hugetlb,
         _ => return None,
     })
 }

@@ -17,7 +17,6 @@ pub const FIGURES: &[File<Figures>] = &[
     file(Tree::Memory, "memory.usage_in_bytes", |text, f| set(&mut f.memory.used, number(text).map(Bytes))),
     file(Tree::Memory, "memory.stat", |text, f| {
         let stat = memory_stat(text);
-        f.inactive_file = stat.inactive_file;
         f.hierarchical_limit = stat.hierarchical_limit;
         let Memory { used, peak, kernel, max_events, oom_kills, .. } = f.memory;
         f.memory = Memory { used, peak, kernel, max_events, oom_kills, ..stat.memory };
@@ -127,10 +126,8 @@ pub fn cpu_stat(text: &[u8]) -> Option<Throttling> {
 /// What `memory.stat` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MemoryStat {
-    /// anon, file, shmem and major faults; the rest stays unknown.
+    /// What it says of memory; what stands in other files stays unknown.
     pub memory: Memory,
-    /// `total_inactive_file`.
-    pub inactive_file: Option<Bytes>,
     /// `hierarchical_memory_limit`: the tightest limit from here up.
     pub hierarchical_limit: Limit<Bytes>,
 }
@@ -143,23 +140,59 @@ pub struct MemoryStat {
 /// total_cache 262410240
 /// total_rss 3145728
 /// total_shmem 262144000
+/// total_mapped_file 135168
+/// total_dirty 0
+/// total_writeback 0
+/// total_workingset_refault_anon 0
+/// total_workingset_refault_file 11
+/// total_pgfault 119626
 /// total_pgmajfault 3
+/// total_inactive_anon 3010560
+/// total_active_anon 135168
 /// total_inactive_file 135168
+/// total_active_file 0
+/// total_unevictable 0
 /// ```
 pub fn memory_stat(text: &[u8]) -> MemoryStat {
     let mut stat = MemoryStat::default();
+    let mut refaults = v2::Refaults::default();
     let memory = &mut stat.memory;
     for (key, value) in pairs(text) {
-        match key {
-            b"total_cache" => memory.file = Some(Bytes(value)),
-            b"total_rss" => memory.anon = Some(Bytes(value)),
-            b"total_shmem" => memory.shmem = Some(Bytes(value)),
-            b"total_pgmajfault" => memory.major_faults = Some(value),
-            b"total_inactive_file" => stat.inactive_file = Some(Bytes(value)),
-            b"hierarchical_memory_limit" => stat.hierarchical_limit = bytes(value),
-            _ => {}
-        }
+        let Some(total) = key.strip_prefix(b"total_") else {
+            if key == b"hierarchical_memory_limit" {
+                stat.hierarchical_limit = bytes(value);
+            }
+            continue;
+        };
+        let bytes = match total {
+            b"cache" => &mut memory.file,
+            b"rss" => &mut memory.anon,
+            b"shmem" => &mut memory.shmem,
+            b"mapped_file" => &mut memory.mapped,
+            b"dirty" => &mut memory.dirty,
+            b"writeback" => &mut memory.writeback,
+            b"inactive_anon" => &mut memory.inactive_anon,
+            b"active_anon" => &mut memory.active_anon,
+            b"inactive_file" => &mut memory.inactive_file,
+            b"active_file" => &mut memory.active_file,
+            b"unevictable" => &mut memory.unevictable,
+            b"pgfault" => {
+                memory.faults = Some(value);
+                continue;
+            }
+            b"pgmajfault" => {
+                memory.major_faults = Some(value);
+                continue;
+            }
+            b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
+                refaults.add(value);
+                continue;
+            }
+            _ => continue,
+        };
+        *bytes = Some(Bytes(value));
     }
+    memory.refaults = refaults.0;
     stat
 }
 
@@ -194,6 +227,13 @@ pub fn cfs_quota(text: &[u8]) -> Option<Option<u64>> {
         b"-1" => Some(None),
         text => digits(text).map(Some),
     }
+}
+
+/// Whether a kernel of this release counts at block devices only once a throttle is set on one: since Linux 6.10 (commit a3166c51702b, "blk-throttle: delay
+/// initialization until configuration") v1's `blkio.throttle` files hold `Total 0` until then, whatever was read and written.
+pub fn counts_io_late(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().ok());
+    numbers.next().flatten().zip(numbers.next().flatten()).is_some_and(|version| version >= (6, 10))
 }
 
 /// One device of a blkio file: bytes or operations.
@@ -269,7 +309,7 @@ mod tests {
             b"cache 1\nrss 2\nhierarchical_memory_limit 9223372036854771712\ntotal_cache 262410240\ntotal_rss 3145728\ntotal_inactive_file 135168\n",
         );
         assert_eq!((stat.memory.file, stat.memory.anon, stat.memory.shmem), (Some(Bytes(262_410_240)), Some(Bytes(3_145_728)), None));
-        assert_eq!((stat.inactive_file, stat.hierarchical_limit), (Some(Bytes(135_168)), Limit::Unlimited));
+        assert_eq!((stat.memory.inactive_file, stat.hierarchical_limit), (Some(Bytes(135_168)), Limit::Unlimited));
         assert_eq!((oom_control(b"oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"), oom_control(b"oom_kill_disable 0\nunder_oom 0\n")), (Some(3), None));
         for (text, limit) in [
             ("9223372036854771712", Limit::Unlimited),
@@ -278,6 +318,21 @@ mod tests {
             ("-1", Limit::Unknown),
         ] {
             assert_eq!(bytes_limit(text.as_bytes()), limit);
+        }
+    }
+
+    #[test]
+    fn newer_kernels_count_at_block_devices_late() {
+        for (release, late) in [
+            ("6.18.44-fc-v657", true),
+            ("6.10.0", true),
+            ("6.9.12-amd64", false),
+            ("5.10.223-212.873.amzn2.x86_64", false),
+            ("7.0", true),
+            ("x", false),
+            ("", false),
+        ] {
+            assert_eq!(counts_io_late(release), late, "{release}");
         }
     }
 

@@ -90,6 +90,12 @@ pub fn meminfo(text: &str) -> (Option<Bytes>, Memory) {
     (total, memory)
 }
 
+/// `MemTotal` of `/proc/meminfo`, and whether memory was taken for huge pages of any size (`Hugetlb`, since Linux 4.17).
+pub fn offered(text: &str) -> (Option<Bytes>, bool) {
+    let line = |word: &str| text.lines().find_map(|line| kilobytes(line.strip_prefix(word)?.strip_prefix(':')?));
+    (line("MemTotal"), line("Hugetlb").is_some_and(|taken| taken > Bytes(0)))
+}
+
 /// `  16777216 kB`, where kB is 1024 bytes.
 fn kilobytes(text: &str) -> Option<Bytes> {
     text.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024).map(Bytes)

@@ -261,9 +261,8 @@ mod tests {
         ] {
             speak(&agent, &mut before, &now);
         }
-        let mut text = Vec::new();
-        agent.gather(&mut text);
-        assert!(String::from_utf8(text).unwrap().contains("tare_agent_gaps_total{source=\"docker\"} 3\n"));
+        let gaps = agent.families().into_iter().find(|family| family.name() == "tare_agent_gaps_total").unwrap();
+        assert_eq!(gaps.get_metric()[0].get_counter().get_value(), 3.0);
     }
 
     #[tokio::test]

@@ -16,9 +16,10 @@ use collector::snapshot::{Device, Disk, Gap, Health, Interface, IoDevice, NetOwn
 use collector::units::{Bytes, Cores, Limit, Ratio};
 use tare::cost::{Elsewhere, NodeCost, Origin, Otherwise, Part, Per, Price, PriceBasis, Size, UsdPerHour, What};
 use tare::metrics::agent::Agent;
+use tare::metrics::choice::Choice;
 use tare::metrics::frame::Frame;
 use tare::report::{Report, SourceRow, WorkloadRow};
-use tare::sinks::prometheus::encode;
+use tare::sinks::prometheus::{Format, encode, encode_own};
 
 fn print(report: &Report) -> String {
     let mut frame = Frame::new();
@@ -436,7 +437,7 @@ fn prometheus_itself_has_nothing_to_say_against_it() {
     agent.tick_duration.observe(0.004);
     agent.count_gap(SourceName::Docker);
     agent.count_cut("containers", 1);
-    agent.gather(&mut out);
+    encode_own(&agent, &Choice::default(), Format::Text, &mut out);
     let promtool = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut promtool) = promtool else {
         println!("skipped: promtool is not installed (Debian package prometheus)");

@@ -61,7 +61,7 @@ fn prometheus_comes_in_with_tls_and_a_password_and_others_do_not() {
             "{TLS}basic_auth_users: {{alice: {hash}}}\nbearer_token_files: [token]\nhttp_server_config: {{headers: {{Strict-Transport-Security: max-age=5}}}}\n"
         ),
     );
-    assert!(served.log().contains("serving https://"), "{}", served.log());
+    assert!(program::until(|| served.log().contains("serving https://").then_some(())).is_some(), "{}", served.log());
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     for (path, more, status) in [
         ("/metrics", "", 401),
@@ -88,6 +88,46 @@ fn prometheus_comes_in_with_tls_and_a_password_and_others_do_not() {
         };
         assert_eq!(prometheus.query("up{job=\"tare\"}"), Some(up), "{more}");
     }
+}
+
+/// What a command on the same machine says, with the settings of the Tare that runs there.
+fn beside(served: &Served, web: Option<&Path>, command: &[&str]) -> program::Said {
+    let mut command = program::command(command);
+    command.env("TARE_LISTEN", format!("0.0.0.0:{}", served.address.port())).env("TARE_IMDS_ENABLED", "false");
+    command.envs(web.map(|web| ("TARE_WEB_CONFIG_FILE", web)));
+    program::finish(command)
+}
+
+#[test]
+fn commands_on_the_same_machine_find_their_way_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (served, _) = served(folder.path(), &format!("{TLS}bearer_token_files: [token]\n"));
+    let web = folder.path().join("web.yml");
+    let said = beside(&served, Some(&web), &["healthcheck"]);
+    assert_eq!((said.status.code(), said.out.as_str(), said.log.as_str()), (Some(0), "", ""));
+    assert!(beside(&served, Some(&web), &["ps"]).out.contains("old-2"), "the host that is served, not this one");
+    // Another certificate than the one in the file is somebody else's.
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("server.crt"), other.cert.pem()).unwrap();
+    fs::write(elsewhere.path().join("server.key"), other.signing_key.serialize_pem()).unwrap();
+    fs::write(elsewhere.path().join("web.yml"), TLS).unwrap();
+    let said = beside(&served, Some(&elsewhere.path().join("web.yml")), &["healthcheck"]);
+    assert_eq!(said.status.code(), Some(1));
+    assert!(said.log.contains("not healthy") && said.log.contains("certificate"), "{}", said.log);
+}
+
+#[test]
+fn a_healthcheck_says_what_is_wrong() {
+    let served = program::serve([Path::new("--replay"), &host()]).unwrap();
+    assert_eq!(beside(&served, None, &["healthcheck"]).status.code(), Some(0));
+    let url = format!("http://{}", served.address);
+    assert_eq!(program::finish(program::command(["healthcheck", "--url", &url])).status.code(), Some(0));
+    let address = served.address;
+    drop(served);
+    let said = program::finish(program::command(["healthcheck", "--url", &url]));
+    assert_eq!(said.status.code(), Some(1));
+    assert!(said.log.contains("not healthy") && said.log.contains(&address.to_string()), "{}", said.log);
 }
 
 #[test]

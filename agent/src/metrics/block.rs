@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use collector::snapshot::{About as Who, ContainerAbout, Device, SourceName};
 
+use super::choice::Choice;
 use super::labels::LabelSet;
 use super::schema::{About, Family, Info, Kind, Metric, Points, Value};
 
@@ -19,6 +20,7 @@ pub struct Block {
     /// Counts renderings. A row carries the number of its own, so that what stands below it notices a new one.
     renderings: u64,
     columns: Vec<Column>,
+    choice: Arc<Choice>,
 }
 
 /// One metric and its values in this tick.
@@ -27,12 +29,15 @@ pub struct Column {
     pub about: &'static About,
     /// Its name in Prometheus.
     pub name: String,
-    /// `# HELP` and `# TYPE`.
+    /// What stands above it in the text format 0.0.4.
     pub head: String,
+    /// What stands above it in OpenMetrics.
+    pub open_head: String,
     /// The label it splits by and the words of it.
     pub split: Option<(&'static str, Vec<&'static str>)>,
     /// In the order of the rows.
     pub samples: Vec<Sample>,
+    told: bool,
 }
 
 /// One value of one series.
@@ -82,7 +87,7 @@ pub(super) enum Part {
     Info(&'static str),
     Device(Device),
     /// A block device, and its name.
-    Disk(Device, Arc<str>),
+    BlockDevice(Device, Arc<str>),
     /// Where it is mounted, what, and of which kind.
     Mount(Arc<str>, Arc<str>, Arc<str>),
     Name(Arc<str>),
@@ -123,6 +128,20 @@ impl Block {
     /// With one metric that tells.
     pub(super) fn info<R>(info: &'static Info<R>) -> Block {
         Block { columns: vec![Column::named(&info.about, None)], ..Block::default() }
+    }
+
+    /// Without what is not wanted.
+    pub(super) fn chosen(mut self, choice: &Arc<Choice>) -> Block {
+        for column in &mut self.columns {
+            column.told = choice.keeps(&column.name);
+        }
+        self.choice = Arc::clone(choice);
+        self
+    }
+
+    /// Whether any of its metrics is wanted.
+    fn is_told(&self) -> bool {
+        self.columns.iter().any(|column| column.told)
     }
 
     /// The metrics. Those without samples say nothing in this tick.
@@ -196,10 +215,16 @@ impl Block {
 
     /// Tells what is known about the row above, and on which host it is. `now` is a word that may change while the row stays; `None` renders each time.
     pub(super) fn tell<R>(&mut self, above: &Row, host: &str, info: &'static Info<R>, subject: &R, now: Option<&'static str>) {
+        if !self.is_told() {
+            return;
+        }
+        let choice = Arc::clone(&self.choice);
         let render = |labels: &mut LabelSet| {
             labels.copy(&above.labels);
-            labels.push("host", host);
-            for (label, write) in info.tells {
+            if !choice.drops("host") {
+                labels.push("host", host);
+            }
+            for (label, write) in info.tells.iter().filter(|(label, _)| !choice.drops(label.name)) {
                 labels.push_with(label.name, |to| write(subject, to));
             }
         };
@@ -220,7 +245,7 @@ impl Block {
         let place = self.rows[row].place;
         for (column, metric) in self.columns[column..].iter_mut().zip(family.metrics) {
             // A level adds up over rows, and what has ended adds nothing. Its counters stay for the last scrape.
-            if ended && metric.about.kind == Kind::Level {
+            if !column.told || ended && metric.about.kind == Kind::Level {
                 continue;
             }
             match metric.points {
@@ -291,9 +316,7 @@ impl Column {
     }
 
     fn named(about: &'static About, split: Option<(&'static str, Vec<&'static str>)>) -> Column {
-        let name = about.prometheus();
-        let head = format!("# HELP {name} {}\n# TYPE {name} {}\n", about.help, about.kind.prometheus());
-        Column { about, name, head, split, samples: Vec::new() }
+        Column { about, name: about.prometheus(), head: about.head(), open_head: about.open_head(), split, samples: Vec::new(), told: true }
     }
 
     #[inline]
@@ -320,7 +343,7 @@ impl Part {
                 // Writing to a String does not fail.
                 let _ = write!(to, "{device}");
             }),
-            Part::Disk(device, name) => {
+            Part::BlockDevice(device, name) => {
                 Part::Device(*device).push(label, labels);
                 labels.push("name", name);
             }

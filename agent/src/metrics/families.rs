@@ -16,7 +16,7 @@ use collector::units::{Bytes, Cores, Ratio};
 use super::schema::Kind::{Counter, Gauge, Histogram, Level};
 use super::schema::Points::{Each, Live, One};
 use super::schema::Tier::{Detail, Essential, Standard};
-use super::schema::{About, Family, Info, Kind, Label, Metric, Points, Table, Tier, Unit, Value, Word};
+use super::schema::{About, By, Family, Info, Kind, Label, Metric, Points, Table, Tier, Unit, Value, Word};
 use crate::cost::{Origin, Otherwise, PriceBasis, UsdPerHour, What};
 use crate::report::{ContainerRow, HostRow, SourceRow, WorkloadRow};
 
@@ -780,7 +780,7 @@ pub static AGENT: Family<()> = Family {
     title: "Tare",
     labels: &[],
     metrics: &[
-        metric("agent.info", Unit::Number, Gauge, Standard, "1, with the version that runs.", Live(&[label("version", "service.version")])),
+        metric("agent.info", Unit::Number, Kind::Info, Standard, "1, with the version that runs.", Live(&[label("version", "service.version")])),
         metric("agent.ticks", Unit::Of("tick"), Counter, Essential, "Looks taken.", Live(&[])),
         metric("agent.ticks.missed", Unit::Of("tick"), Counter, Essential, "Looks that were due while another was still under way.", Live(&[])),
         metric("agent.tick.duration", Unit::Seconds, Histogram, Standard, "Time from look to report.", Live(&[])),
@@ -856,11 +856,11 @@ const fn label(name: &'static str, otel: &'static str) -> Label {
 }
 
 const fn metric<R>(name: &'static str, unit: Unit, kind: Kind, tier: Tier, help: &'static str, points: Points<R>) -> Metric<R> {
-    Metric { about: About { name, unit, kind, tier, help }, points }
+    Metric { about: About { name, by: By::Us, unit, kind, tier, help }, points }
 }
 
 const fn info(name: &'static str, help: &'static str) -> About {
-    About { name, unit: Unit::Number, kind: Gauge, tier: Standard, help }
+    About { name, by: By::Us, unit: Unit::Number, kind: Kind::Info, tier: Standard, help }
 }
 
 fn text(value: &Option<std::sync::Arc<str>>, to: &mut String) {

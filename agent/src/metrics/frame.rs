@@ -12,9 +12,11 @@ use collector::identity::Key;
 use collector::snapshot::{About, ContainerAbout, Usage};
 
 use super::block::{Block, Naming, Part, Rank, RowKey};
+use super::choice::Choice;
 use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{self, ELSEWHERE, FILE_SYSTEM, GAP, HOST_PRICE_INFO, OWN, SOURCE, has_ended, network};
 use super::labels::LabelSet;
+use super::page::Page;
 use super::schema::Table;
 use crate::cost::Elsewhere;
 use crate::report::{ContainerRow, HostRow, Report, WorkloadRow};
@@ -36,10 +38,11 @@ pub struct Frame {
 }
 
 /// What stands in the labels of a whole frame.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Default)]
 struct Place {
     cluster: Option<Arc<str>>,
     host: Option<Arc<str>>,
+    choice: Arc<Choice>,
 }
 
 /// The blocks of one table.
@@ -58,23 +61,28 @@ impl Default for Frame {
 }
 
 impl Frame {
-    /// A frame without rows.
+    /// A frame without rows that tells everything.
     pub fn new() -> Frame {
-        let mut host = Blocks::of(&families::HOST);
-        host.rows = host.rows.and(&OWN).and(&MACHINE);
+        Frame::of(&Arc::default())
+    }
+
+    /// A frame without rows that tells what is wanted.
+    pub fn of(choice: &Arc<Choice>) -> Frame {
+        let mut host = Blocks::of(&families::HOST, choice);
+        host.rows = host.rows.and(&OWN).and(&MACHINE).chosen(choice);
         Frame {
-            place: Place::default(),
-            container: Blocks::of(&families::CONTAINER),
-            workload: Blocks::of(&families::WORKLOAD),
-            elsewhere: Block::of(&ELSEWHERE),
+            place: Place { choice: Arc::clone(choice), ..Place::default() },
+            container: Blocks::of(&families::CONTAINER, choice),
+            workload: Blocks::of(&families::WORKLOAD, choice),
+            elsewhere: Block::of(&ELSEWHERE).chosen(choice),
             host,
-            price_info: Block::info(&HOST_PRICE_INFO),
-            file_system: Block::of(&FILE_SYSTEM),
-            block_device: Block::of(&BLOCK_DEVICE),
-            mount: Block::of(&MOUNT),
-            link: Block::of(&LINK),
-            source: Block::of(&SOURCE),
-            gap: Block::of(&GAP),
+            price_info: Block::info(&HOST_PRICE_INFO).chosen(choice),
+            file_system: Block::of(&FILE_SYSTEM).chosen(choice),
+            block_device: Block::of(&BLOCK_DEVICE).chosen(choice),
+            mount: Block::of(&MOUNT).chosen(choice),
+            link: Block::of(&LINK).chosen(choice),
+            source: Block::of(&SOURCE).chosen(choice),
+            gap: Block::of(&GAP).chosen(choice),
         }
     }
 
@@ -109,7 +117,7 @@ impl Frame {
     fn start(&mut self, report: &Report) {
         let moved = self.place.cluster != report.cluster || self.place.host != report.host.seen.name;
         if moved {
-            self.place = Place { cluster: report.cluster.clone(), host: report.host.seen.name.clone() };
+            (self.place.cluster, self.place.host) = (report.cluster.clone(), report.host.seen.name.clone());
         }
         let rest = [
             &mut self.elsewhere,
@@ -146,7 +154,7 @@ impl Frame {
             self.file_system.put(0, &FILE_SYSTEM, row, disk, false);
         }
         for device in host.seen.machine.iter().flat_map(|machine| &machine.disks).flat_map(|disks| &disks.is) {
-            let row = self.block_device.row_below(above, 0, "device", Part::Disk(device.device, device.name.clone()));
+            let row = self.block_device.row_below(above, 0, "device", Part::BlockDevice(device.device, device.name.clone()));
             self.block_device.put(0, &BLOCK_DEVICE, row, device, false);
         }
         for one in host.seen.machine.iter().flat_map(|machine| machine.filesystems.iter()) {
@@ -212,14 +220,32 @@ impl Frame {
     }
 }
 
+impl Page for Frame {
+    fn fill(&mut self, report: &Report) {
+        Frame::fill(self, report);
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        Frame::blocks(self)
+    }
+
+    fn cut(&self) -> usize {
+        Frame::cut(self)
+    }
+
+    fn external(&self) -> &str {
+        self.place.choice.external()
+    }
+}
+
 impl<R> Blocks<R> {
-    fn of(table: &'static Table<R>) -> Blocks<R> {
+    fn of(table: &'static Table<R>, choice: &Arc<Choice>) -> Blocks<R> {
         Blocks {
             table,
-            info: Block::info(&table.info),
-            rows: Block::of(&table.own).and(&table.usage),
-            devices: Block::of(&table.device),
-            interfaces: Block::of(&table.interface),
+            info: Block::info(&table.info).chosen(choice),
+            rows: Block::of(&table.own).and(&table.usage).chosen(choice),
+            devices: Block::of(&table.device).chosen(choice),
+            interfaces: Block::of(&table.interface).chosen(choice),
         }
     }
 
@@ -257,8 +283,16 @@ impl Place {
     }
 
     fn push(&self, labels: &mut LabelSet) {
-        labels.push("cluster", self.cluster.as_deref().unwrap_or_default());
-        labels.push("host", self.host());
+        self.push_cluster(labels);
+        if !self.choice.drops("host") {
+            labels.push("host", self.host());
+        }
+    }
+
+    fn push_cluster(&self, labels: &mut LabelSet) {
+        if !self.choice.drops("cluster") {
+            labels.push("cluster", self.cluster.as_deref().unwrap_or_default());
+        }
     }
 
     fn push_workload(&self, about: &About, loose: Option<&Arc<ContainerAbout>>, naming: Naming, labels: &mut LabelSet) {
@@ -284,7 +318,7 @@ impl Place {
     /// What the series of a workload and of its containers share.
     fn push_shared(&self, about: &About, naming: Naming, labels: &mut LabelSet) {
         match &about.key {
-            Key::Task(_) | Key::Pod(_) => labels.push("cluster", self.cluster.as_deref().unwrap_or_default()),
+            Key::Task(_) | Key::Pod(_) => self.push_cluster(labels),
             Key::Loose(_) | Key::Unit(_) | Key::System => self.push(labels),
         }
         match &about.key {

@@ -129,6 +129,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Level => "level",
         Kind::Gauge => "gauge",
         Kind::Histogram => "histogram",
+        Kind::Info => "info",
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
     fn helps_are_sentences_that_need_no_escape() {
         for entry in sections().iter().flat_map(|section| &section.entries) {
             let help = entry.about.help;
-            assert!(help.ends_with('.') && !help.contains(['\n', '\\', '|']), "{help}");
+            assert!(help.ends_with('.') && !help.contains(['\n', '\\', '"', '|']), "{help}");
         }
     }
 

@@ -3,7 +3,9 @@
 pub mod schema;
 pub mod families;
 pub mod labels;
+pub mod choice;
 pub mod block;
+pub mod page;
 pub mod frame;
 pub mod agent;
 pub mod manual;

@@ -3,6 +3,7 @@
 mod access;
 mod answer;
 mod guard;
+mod negotiate;
 mod patient;
 mod room;
 mod scrape;
@@ -13,13 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use crate::metrics::agent::Agent;
+use crate::metrics::choice::Choice;
+use crate::metrics::frame::Frame;
 use crate::report::Report;
-use crate::sinks::prometheus;
+use crate::sinks::prometheus::encode_own;
 
 pub use access::Settings;
 pub use guard::Guard;
@@ -47,7 +50,8 @@ pub struct Site {
     address: SocketAddr,
     /// A report older than this is no longer "ready".
     stale: Option<Duration>,
-    scrape: Scrape,
+    choice: Arc<Choice>,
+    scrape: Scrape<Frame>,
     json: Mutex<Made>,
 }
 
@@ -68,7 +72,14 @@ impl Site {
         address: SocketAddr,
         stale: Option<Duration>,
     ) -> Site {
-        Site { reports, agent, settings, guard, address, stale, scrape: Scrape::new(), json: Mutex::default() }
+        let choice = Arc::default();
+        let scrape = Scrape::new(Frame::of(&choice));
+        Site { reports, agent, settings, guard, address, stale, choice, scrape, json: Mutex::default() }
+    }
+
+    /// Tells only the metrics and labels that are wanted.
+    pub fn choosing(self, choice: &Arc<Choice>) -> Site {
+        Site { scrape: Scrape::new(Frame::of(choice)), choice: Arc::clone(choice), ..self }
     }
 
     fn answer<B>(&self, request: &Request<B>, visitor: Visitor) -> Response<Pieces> {
@@ -79,7 +90,7 @@ impl Site {
             return answer;
         }
         match path {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(request.headers()),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/report.json" => match self.settings.refusal(self.address, request, visitor) {
@@ -91,11 +102,8 @@ impl Site {
         }
     }
 
-    fn metrics(&self) -> Response<Pieces> {
-        let report = self.published().map_or_else(Bytes::new, |published| self.scrape.text(&published, &self.agent));
-        let mut own = Vec::new();
-        self.agent.gather(&mut own);
-        typed(StatusCode::OK, prometheus::CONTENT_TYPE, Pieces([report, own.into()]))
+    fn metrics(&self, headers: &HeaderMap) -> Response<Pieces> {
+        self.scrape.answer(self.published().as_ref(), &self.agent, headers, |format, out| encode_own(&self.agent, &self.choice, format, out))
     }
 
     fn report(&self) -> Response<Pieces> {
@@ -178,11 +186,13 @@ mod tests {
         let (publish, reports) = watch::channel(Some(Published { report: Arc::new(report), at: Instant::now() }));
         let settings = Settings { expose: false, hosts: Vec::new(), config_file: None };
         let site = Site::new(reports, Arc::clone(&agent), settings, Guard::new(None).unwrap(), "127.0.0.1:1".parse().unwrap(), None);
-        for pieces in [Site::metrics, Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone())) {
+        for pieces in
+            [|site: &Site| site.metrics(&HeaderMap::new()), Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone()))
+        {
             assert!(!pieces[0].is_empty() && pieces[0].as_ptr() == pieces[1].as_ptr());
         }
         let cut = |site: &Site| {
-            let own = site.metrics().into_body().0[1].to_vec();
+            let own = site.metrics(&HeaderMap::new()).into_body().0[1].to_vec();
             String::from_utf8(own).unwrap().lines().find_map(|line| line.strip_prefix("tare_agent_cut_total{reason=\"same_labels\"} ")?.parse::<u64>().ok())
         };
         let once = cut(&site);

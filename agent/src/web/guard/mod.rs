@@ -16,6 +16,7 @@ use hyper::HeaderMap;
 use hyper::header::{self, HeaderName, HeaderValue};
 use rustls::ServerConfig;
 use rustls::crypto::hash::Hash;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 
 use file::{File, Header, Secret, beside};
@@ -52,10 +53,12 @@ type Digest = [u8; 32];
 /// What the file says.
 #[derive(Default)]
 struct Rules {
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<(Arc<ServerConfig>, CertificateDer<'static>)>,
     headers: HeaderMap,
     users: BTreeMap<String, Secret>,
     tokens: Vec<Digest>,
+    /// The first one.
+    token: Option<Secret>,
 }
 
 /// Who asks.
@@ -88,7 +91,17 @@ impl Guard {
 
     /// What a new connection speaks: TLS with this, else plain HTTP.
     pub fn tls(&self) -> Option<Arc<ServerConfig>> {
-        self.rules().tls.clone()
+        self.rules().tls.as_ref().map(|(config, _)| Arc::clone(config))
+    }
+
+    /// The certificate that is shown, for who is to know this Tare by it.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.locked().rules.tls.as_ref().map(|(_, shown)| shown.clone())
+    }
+
+    /// A token that opens this door, for commands on this machine that may read its files.
+    pub fn token(&self) -> Option<String> {
+        self.locked().rules.token.as_ref().map(|token| token.0.clone())
     }
 
     /// Headers that go with every answer.
@@ -184,20 +197,22 @@ impl Rules {
             }
             None => None,
         };
-        let mut tokens = Vec::new();
+        let (mut tokens, mut token) = (Vec::new(), None);
         for named in file.bearer_token_files.iter().map(|named| beside(path, named)) {
-            let token = bounded(&named)?;
+            let text = bounded(&named)?;
+            let read = text.trim();
             // 16 characters: a token that can be guessed is worse than none, because it looks like one.
-            if token.trim().len() < 16 || token.trim().contains(char::is_whitespace) {
+            if read.len() < 16 || read.contains(char::is_whitespace) {
                 return Err(format!("{}: a token has at least 16 characters and no space", named.display()));
             }
-            tokens.push(digest(&[token.trim().as_bytes()]));
+            tokens.push(digest(&[read.as_bytes()]));
+            token.get_or_insert_with(|| Secret(read.into()));
             paths.push(named);
         }
         // Stamped after reading: a change in between is seen as one.
         let stamps = paths.into_iter().map(|path| (path.clone(), stamp(&path))).collect();
         let headers = headers(file.http_server_config.headers)?;
-        Ok((Rules { tls, headers, users: file.basic_auth_users, tokens }, stamps))
+        Ok((Rules { tls, headers, users: file.basic_auth_users, tokens, token }, stamps))
     }
 }
 

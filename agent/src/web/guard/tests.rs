@@ -1,3 +1,5 @@
+//! Passwords, tokens and certificates at the door, and files that change while it stands open.
+
 use std::fs::File;
 
 use rcgen::{CertificateParams, Issuer, KeyPair};

@@ -12,8 +12,8 @@ use rustls::{NamedGroup, RootCertStore, ServerConfig};
 
 use super::file::{ClientAuth, Tls, Version, beside};
 
-/// What the server needs for TLS. `file` is the web config file the paths are relative to. Errors: which file or name, and what is wrong with it.
-pub(super) fn server(tls: &Tls, file: &Path) -> Result<Arc<ServerConfig>, String> {
+/// What the server needs for TLS, and the certificate it shows. `file` is the web config file the paths are relative to. Errors: which file or name, and what is wrong with it.
+pub(super) fn server(tls: &Tls, file: &Path) -> Result<(Arc<ServerConfig>, CertificateDer<'static>), String> {
     let read = |inline: Option<&str>, path: Option<&Path>| -> Result<(String, String), String> {
         match (inline, path) {
             (Some(text), _) => Ok(("the web config file".into(), text.into())),
@@ -27,6 +27,7 @@ pub(super) fn server(tls: &Tls, file: &Path) -> Result<Arc<ServerConfig>, String
     };
     let (from, text) = read(tls.cert.as_deref(), tls.cert_file.as_deref())?;
     let chain = certificates(&from, &text)?;
+    let shown = chain[0].clone();
     let (from, text) = read(tls.key.as_ref().map(|key| &*key.0), tls.key_file.as_deref())?;
     // The parser's own words are left out: they could quote the key.
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| format!("{from}: no private key in PEM"))?;
@@ -56,9 +57,10 @@ pub(super) fn server(tls: &Tls, file: &Path) -> Result<Arc<ServerConfig>, String
     let mut config = builder.with_single_cert(chain, key).map_err(|problem| format!("tls_server_config: certificate and key do not serve: {problem}"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ignore_client_order = tls.prefer_server_cipher_suites;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), shown))
 }
 
+/// At least one.
 fn certificates(from: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(|problem| format!("{from}: {problem}"))?;
     if all.is_empty() { Err(format!("{from}: no certificate in PEM")) } else { Ok(all) }

@@ -205,8 +205,9 @@ impl Block {
             labels.copy(&above.labels);
             part.push(label, labels);
         });
-        if self.renderings != before {
-            let (brothers, row) = self.rows.split_at_mut(at);
+        let (brothers, row) = self.rows.split_at_mut(at);
+        // A row that stayed may stand behind others than before.
+        if self.renderings != before || brothers[first..].iter().any(|brother| brother.rendering > row[0].rendering) {
             let same = brothers[first..].iter().position(|brother| brother.place == Place::Own && brother.labels.block() == row[0].labels.block());
             row[0].place = same.map_or(Place::Own, |same| Place::With((first + same) as u32));
         }

@@ -7,5 +7,6 @@ pub mod choice;
 pub mod block;
 pub mod page;
 pub mod frame;
+pub mod node;
 pub mod agent;
 pub mod manual;

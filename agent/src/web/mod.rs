@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::metrics::agent::Agent;
 use crate::metrics::choice::Choice;
 use crate::metrics::frame::Frame;
+use crate::metrics::node::page::Node;
 use crate::report::Report;
 use crate::sinks::prometheus::encode_own;
 
@@ -52,6 +53,7 @@ pub struct Site {
     stale: Option<Duration>,
     choice: Arc<Choice>,
     scrape: Scrape<Frame>,
+    node: Scrape<Node>,
     json: Mutex<Made>,
 }
 
@@ -73,13 +75,13 @@ impl Site {
         stale: Option<Duration>,
     ) -> Site {
         let choice = Arc::default();
-        let scrape = Scrape::new(Frame::of(&choice));
-        Site { reports, agent, settings, guard, address, stale, choice, scrape, json: Mutex::default() }
+        let (scrape, node) = (Scrape::new(Frame::of(&choice)), Scrape::new(Node::of(&choice)));
+        Site { reports, agent, settings, guard, address, stale, choice, scrape, node, json: Mutex::default() }
     }
 
     /// Tells only the metrics and labels that are wanted.
     pub fn choosing(self, choice: &Arc<Choice>) -> Site {
-        Site { scrape: Scrape::new(Frame::of(choice)), choice: Arc::clone(choice), ..self }
+        Site { scrape: Scrape::new(Frame::of(choice)), node: Scrape::new(Node::of(choice)), choice: Arc::clone(choice), ..self }
     }
 
     fn answer<B>(&self, request: &Request<B>, visitor: Visitor) -> Response<Pieces> {
@@ -91,14 +93,15 @@ impl Site {
         }
         match path {
             "/metrics" => self.metrics(request.headers()),
+            "/metrics/node" => self.node.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/report.json" => match self.settings.refusal(self.address, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
-            "/" => plain(StatusCode::OK, "tare serves /metrics, /report.json, /healthz and /readyz\n"),
-            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /report.json, /healthz and /readyz\n"),
+            "/" => plain(StatusCode::OK, "tare serves /metrics, /metrics/node, /report.json, /healthz and /readyz\n"),
+            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/node, /report.json, /healthz and /readyz\n"),
         }
     }
 

@@ -19,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use crate::metrics::agent::Agent;
+use crate::metrics::cadvisor::page::Cgroups;
 use crate::metrics::choice::Choice;
 use crate::metrics::frame::Frame;
 use crate::report::Report;
@@ -52,6 +53,7 @@ pub struct Site {
     stale: Option<Duration>,
     choice: Arc<Choice>,
     scrape: Scrape<Frame>,
+    cadvisor: Scrape<Cgroups>,
     json: Mutex<Made>,
 }
 
@@ -73,13 +75,14 @@ impl Site {
         stale: Option<Duration>,
     ) -> Site {
         let choice = Arc::default();
-        let scrape = Scrape::new(Frame::of(&choice));
-        Site { reports, agent, settings, guard, address, stale, choice, scrape, json: Mutex::default() }
+        let (scrape, cadvisor) = (Scrape::new(Frame::of(&choice)), Scrape::new(Cgroups::of(&choice)));
+        Site { reports, agent, settings, guard, address, stale, choice, scrape, cadvisor, json: Mutex::default() }
     }
 
     /// Tells only the metrics and labels that are wanted.
     pub fn choosing(self, choice: &Arc<Choice>) -> Site {
-        Site { scrape: Scrape::new(Frame::of(choice)), choice: Arc::clone(choice), ..self }
+        let (scrape, cadvisor) = (Scrape::new(Frame::of(choice)), Scrape::new(Cgroups::of(choice)));
+        Site { scrape, cadvisor, choice: Arc::clone(choice), ..self }
     }
 
     fn answer<B>(&self, request: &Request<B>, visitor: Visitor) -> Response<Pieces> {
@@ -91,14 +94,15 @@ impl Site {
         }
         match path {
             "/metrics" => self.metrics(request.headers()),
+            "/metrics/cadvisor" => self.cadvisor.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/report.json" => match self.settings.refusal(self.address, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
-            "/" => plain(StatusCode::OK, "tare serves /metrics, /report.json, /healthz and /readyz\n"),
-            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /report.json, /healthz and /readyz\n"),
+            "/" => plain(StatusCode::OK, "tare serves /metrics, /metrics/cadvisor, /report.json, /healthz and /readyz\n"),
+            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /report.json, /healthz and /readyz\n"),
         }
     }
 

@@ -203,7 +203,8 @@ fn start_server(
     stale: Option<Duration>,
 ) -> Result<Server> {
     let address = listener.local_addr().context("the listening socket has no address")?;
-    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), guard, address, stale));
+    let site = Site::new(reports, agent, settings.web.clone(), guard, address, stale).choosing(&settings.metrics);
+    let site = Arc::new(site);
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let task = tokio::spawn(web::serve(listener, site, async move { drop(stopped.await) }));
     Ok(Server { stop, task })

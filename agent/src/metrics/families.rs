@@ -689,7 +689,7 @@ pub fn has_ended(state: State) -> bool {
     matches!(state, State::Exited | State::Dead | State::Ended)
 }
 
-const fn label(name: &'static str, otel: &'static str) -> Label {
+pub(super) const fn label(name: &'static str, otel: &'static str) -> Label {
     Label { name, otel }
 }
 
@@ -705,11 +705,11 @@ fn text(value: &Option<std::sync::Arc<str>>, to: &mut String) {
     to.push_str(value.as_deref().unwrap_or_default());
 }
 
-fn count(value: Option<u64>) -> Option<Value> {
+pub(super) fn count(value: Option<u64>) -> Option<Value> {
     value.map(Value::Count)
 }
 
-fn bytes(value: Option<Bytes>) -> Option<Value> {
+pub(super) fn bytes(value: Option<Bytes>) -> Option<Value> {
     value.map(|bytes| Value::Count(bytes.0))
 }
 
@@ -721,7 +721,7 @@ fn ratio(value: Option<Ratio>) -> Option<Value> {
     value.map(|ratio| Value::Real(ratio.0))
 }
 
-fn time(value: Option<Duration>) -> Option<Value> {
+pub(super) fn time(value: Option<Duration>) -> Option<Value> {
     value.map(Value::Time)
 }
 
@@ -730,7 +730,7 @@ fn usd(value: Option<UsdPerHour>) -> Option<Value> {
 }
 
 /// Nothing we look at is older than 1970; what says so is not known.
-fn moment(value: Option<Timestamp>) -> Option<Value> {
+pub(super) fn moment(value: Option<Timestamp>) -> Option<Value> {
     Duration::try_from(value?.as_duration()).ok().map(Value::Time)
 }
 

@@ -19,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use crate::metrics::agent::Agent;
+use crate::metrics::cadvisor::page::Cgroups;
 use crate::metrics::choice::Choice;
 use crate::metrics::frame::Frame;
 use crate::report::Report;
@@ -51,6 +52,7 @@ pub struct Site {
     stale: Option<Duration>,
     choice: Arc<Choice>,
     scrape: Scrape<Frame>,
+    cadvisor: Scrape<Cgroups>,
     json: Mutex<Made>,
 }
 
@@ -65,13 +67,14 @@ impl Site {
     /// `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
     pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, guard: Guard, stale: Option<Duration>) -> Site {
         let choice = Arc::default();
-        let scrape = Scrape::new(Frame::of(&choice));
-        Site { reports, agent, settings, guard, stale, choice, scrape, json: Mutex::default() }
+        let (scrape, cadvisor) = (Scrape::new(Frame::of(&choice)), Scrape::new(Cgroups::of(&choice)));
+        Site { reports, agent, settings, guard, stale, choice, scrape, cadvisor, json: Mutex::default() }
     }
 
     /// Tells only the metrics and labels that are wanted.
     pub fn choosing(self, choice: &Arc<Choice>) -> Site {
-        Site { scrape: Scrape::new(Frame::of(choice)), choice: Arc::clone(choice), ..self }
+        let (scrape, cadvisor) = (Scrape::new(Frame::of(choice)), Scrape::new(Cgroups::of(choice)));
+        Site { scrape, cadvisor, choice: Arc::clone(choice), ..self }
     }
 
     /// `on`: our own end of the connection.
@@ -84,14 +87,15 @@ impl Site {
         }
         match path {
             "/metrics" => self.metrics(request.headers()),
+            "/metrics/cadvisor" => self.cadvisor.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/report.json" => match self.settings.refusal(on, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
-            "/" => plain(StatusCode::OK, "tare serves /metrics, /report.json, /healthz and /readyz\n"),
-            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /report.json, /healthz and /readyz\n"),
+            "/" => plain(StatusCode::OK, "tare serves /metrics, /metrics/cadvisor, /report.json, /healthz and /readyz\n"),
+            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /report.json, /healthz and /readyz\n"),
         }
     }
 

@@ -21,6 +21,7 @@ fn the_steady_state_allocates_nothing() {
     let mut report = made::crowd(50);
     report.host.seen.usage = made::usage(1);
     report.host.seen.arch = Some("x86_64".into());
+    report.host.seen.machine = Some(Arc::new(made::machine()));
     report.host.seen.instance.kind = Some("m7i.large".into());
     let (mut frame, mut out) = (Frame::new(), Vec::new());
     let mut tick = |report: &_| {

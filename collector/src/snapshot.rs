@@ -105,7 +105,7 @@ pub struct Host {
     /// Mean run-queue length over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
     /// What the whole machine uses: CPU time, memory (used = total - free; working set = that - inactive file pages), pressure, block devices, network
-    /// (interfaces that end in a container left out: their traffic is the container's) and its sockets.
+    /// (bridges and interfaces that end in a container left out: their traffic is the containers') and its sockets.
     pub usage: Usage,
     /// What else the kernel counts of the whole machine.
     pub machine: Option<Arc<Machine>>,
@@ -405,13 +405,13 @@ pub struct Usage {
     pub pressure: Option<Seen<Pressure>>,
     /// Processes and threads (`pids.current`).
     pub pids: Option<Seen<u64>>,
-    /// Processes, without their threads (`cgroup.procs`); those of cgroups nested in it are not known. Read at every sixth look.
+    /// Processes, without their threads (`cgroup.procs`); those of cgroups nested in it are not known. Read at every twelfth look.
     pub processes: Option<Seen<u64>>,
-    /// Open files of its processes. Read at every sixth look.
+    /// Open files of its processes. Read at every twelfth look.
     pub files: Option<Seen<OpenFiles>>,
-    /// Huge pages, where the machine has some. Read at every sixth look.
+    /// Huge pages, where the machine has some. Read at every twelfth look.
     pub huge: Option<Seen<Huge>>,
-    /// Sockets, where `net` is. Read at every sixth look, and shared between those.
+    /// Sockets, where `net` is. Read in every sixth to thirtieth look, by how many name spaces there are, and shared between those.
     pub sockets: Option<Arc<Seen<Sockets>>>,
 }
 

@@ -91,6 +91,10 @@ pub(super) enum Part {
     /// Nothing: there is one, and this word is in it.
     Info(&'static str),
     Device(Device),
+    /// A block device, and its name.
+    BlockDevice(Device, Arc<str>),
+    /// Where it is mounted, what, and of which kind.
+    Mount(Arc<str>, Arc<str>, Arc<str>),
     Name(Arc<str>),
     Source(SourceName),
     Gap(SourceName, Arc<str>),
@@ -210,8 +214,9 @@ impl Block {
             labels.copy(&above.labels);
             part.push(label, labels);
         });
-        if self.renderings != before {
-            let (brothers, row) = self.rows.split_at_mut(at);
+        let (brothers, row) = self.rows.split_at_mut(at);
+        // A row that stayed may stand behind others than before.
+        if self.renderings != before || brothers[first..].iter().any(|brother| brother.rendering > row[0].rendering) {
             let same = brothers[first..].iter().position(|brother| brother.place == Place::Own && brother.labels.block() == row[0].labels.block());
             row[0].place = same.map_or(Place::Own, |same| Place::With((first + same) as u32));
         }
@@ -360,6 +365,15 @@ impl Part {
                 // Writing to a String does not fail.
                 let _ = write!(to, "{device}");
             }),
+            Part::BlockDevice(device, name) => {
+                Part::Device(*device).push(label, labels);
+                labels.push("name", name);
+            }
+            Part::Mount(point, source, kind) => {
+                labels.push(label, point);
+                labels.push("source", source);
+                labels.push("fstype", kind);
+            }
             Part::Name(name) => labels.push(label, name),
             Part::Word(word) => labels.push(label, word),
             // As the kernel calls its files: hugetlb.2MB.current.

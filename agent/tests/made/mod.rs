@@ -11,8 +11,9 @@ use smallvec::smallvec;
 
 use collector::identity::{ContainerId, Key};
 use collector::snapshot::{
-    About, Asked, Compose, Container, ContainerAbout, Cpu, CpuSplit, Device, Health, Interface, IoDevice, Limits, Memory, NetOwner, OpenFiles, Pressure, Seen,
-    Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Usage, Weights, Workload,
+    About, Asked, BlockDevice, Compose, Container, ContainerAbout, Cpu, CpuModes, CpuSplit, Device, FileSystem, Health, Interface, IoDevice, Limits, Link,
+    Machine, Memory, NetOwner, OpenFiles, Paging, Pressure, Room, Seen, Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Transfers, Usage, Weights,
+    Workload,
 };
 use collector::units::{Bytes, Cores, Limit, Ratio, Stamp};
 use tare::cost::Cost;
@@ -127,6 +128,28 @@ fn member(n: usize) -> WorkloadRow {
     let mut workload = workload(Key::Task(format!("{n:032x}").as_str().into()), &format!("service-{}", n % 100));
     workload.containers = vec![row];
     workload
+}
+
+/// A machine with a disk, a file system and an interface.
+pub fn machine() -> Machine {
+    let disk = BlockDevice {
+        name: "nvme0n1".into(),
+        device: Device { major: 259, minor: 0 },
+        read: Transfers::default(),
+        written: Transfers::default(),
+        in_flight: 1,
+        busy: Duration::from_millis(5),
+        weighted: Duration::from_millis(7),
+    };
+    let system = FileSystem { source: "/dev/nvme0n1p1".into(), mounted: "/".into(), kind: "xfs".into(), read_only: false, room: Some(Room::default()) };
+    Machine {
+        modes: seen(CpuModes::default()),
+        paging: seen(Paging { faults: Some(1), ..Paging::default() }),
+        disks: seen(vec![disk]),
+        filesystems: [system].into(),
+        links: [Link { name: "eth0".into(), up: Some(true), mtu: None, speed: None }].into(),
+        ..Machine::default()
+    }
 }
 
 /// Every figure of a cgroup known.

@@ -4,8 +4,8 @@
 //! (tried on kernel 6.18). The same as that of process 1 is the host's own network.
 //!
 //! The file stays open and is read again in place, one pread a tick. An open file keeps its name space alive even when the last process has gone, so it is closed in the
-//! first look that does not see a container of it. What its sockets did is told by four more files; they are opened anew at every sixth look, each name space at
-//! a turn of its own.
+//! first look that does not see a container of it. What its sockets did is told by four more files, which cost
+//! some 120 us together where `net/dev` costs 7: they are opened anew about one name space a look.
 
 pub mod dev;
 pub mod processes;
@@ -71,8 +71,8 @@ struct Open {
     pid: u32,
     /// Its sockets at their last turn.
     sockets: Option<Arc<Seen<Sockets>>>,
-    /// They never had a turn.
-    new: bool,
+    /// The look in which they have their next turn.
+    due: u64,
 }
 
 /// A container without a known process: the scan leaves it alone for 1 look, then 2, 4, … up to 64.
@@ -91,8 +91,8 @@ struct Wanted<'a> {
     pid: Option<u32>,
 }
 
-/// Sockets have their turn in every sixth look: their files would triple what a name space costs.
-const SOCKETS_EVERY: u64 = 6;
+/// Sockets of few name spaces have their turn in every sixth look, those of many in every thirtieth (five minutes at the default interval): about one a look.
+const SOCKETS_EVERY: std::ops::RangeInclusive<u64> = 6..=30;
 
 /// No file is read beyond this.
 const FILE_LIMIT: usize = 1 << 20;
@@ -147,7 +147,7 @@ impl NetSpaces {
         }
         let place = if self.host == Some(space) { Place::Host } else { Place::Space(space) };
         if place != Place::Host && !self.open.contains_key(&space) && self.open.len() < self.settings.max_spaces {
-            self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, new: true });
+            self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, due: 0 });
         }
         self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place });
         self.unfound.remove(id);
@@ -175,6 +175,7 @@ impl NetSpaces {
         let mut spaces = Vec::with_capacity(self.open.len());
         let mut places = HashMap::with_capacity(self.open.len());
         let (mut lost, mut cut, mut torn) = (Vec::new(), 0, 0);
+        let every = (self.open.len() as u64).clamp(*SOCKETS_EVERY.start(), *SOCKETS_EVERY.end());
         for (&id, open) in &mut self.open {
             let length = match read_again(&open.file, &mut self.bytes) {
                 Ok(length) => length,
@@ -191,7 +192,9 @@ impl NetSpaces {
             }
             open.net = dev.net;
             cut += dev.cut;
-            if open.new || self.roots.recorded.is_some() || (self.look + id).is_multiple_of(SOCKETS_EVERY) {
+            if open.due <= self.look || self.roots.recorded.is_some() {
+                // Those that came in one look have their next turns in different ones.
+                open.due = self.look + if open.due == 0 { 1 + id % every } else { every };
                 open.read_sockets(id, &self.roots, &self.kept, &mut self.bytes);
             }
             places.insert(id, spaces.len());
@@ -225,7 +228,6 @@ impl Open {
                 read(self.pid, self.path.parent()?)
             });
         }
-        self.new = false;
         self.sockets = sockets.map(|is| Arc::new(Seen { at: roots.clock.now(), from: SourceName::Net, is }));
     }
 }

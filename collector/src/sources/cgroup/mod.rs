@@ -36,6 +36,8 @@ pub struct Settings {
 
 /// Limits and weights change seldom: they are read at first sight and then at every sixth look, each cgroup at a turn of its own.
 const BOUNDS_EVERY: u64 = 6;
+/// Processes and their open files cost more than they say: they have every second turn of the limits.
+const SELDOM_EVERY: u64 = 2 * BOUNDS_EVERY;
 /// A runtime makes a container's v1 folders one after the other: in its first looks what is missing is asked for again.
 const YOUNG: u64 = 2;
 
@@ -241,7 +243,7 @@ impl Pass<'_> {
             Some(recorded) => recorded.identity.get(node.path.as_str()).copied().unwrap_or(0),
             None => node.inode,
         };
-        if due {
+        if due && (node.last == 0 || self.files.recorded() || (self.look + node.inode).is_multiple_of(SELDOM_EVERY)) {
             self.seldom(node, figures.pids);
         }
         let mut usage = figures.usage(at);
@@ -250,7 +252,7 @@ impl Pass<'_> {
         found
     }
 
-    /// Reads what has its turn in every sixth look.
+    /// Reads what has its turn in every twelfth look.
     fn seldom(&mut self, node: &mut Node, pids: Option<u64>) {
         let (processes, huge) = if self.v2 { (seldom::V2, seldom::V2_HUGE) } else { (seldom::V1, seldom::V1_HUGE) };
         let mut found = seldom::Found::default();

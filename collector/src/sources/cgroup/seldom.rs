@@ -1,4 +1,4 @@
-//! What is read of a cgroup at every sixth look: its processes and their open files, its huge pages.
+//! What is read of a cgroup at every twelfth look: its processes and their open files, its huge pages.
 
 use std::ffi::CStr;
 use std::io::Write;

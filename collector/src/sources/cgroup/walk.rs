@@ -24,7 +24,7 @@ pub struct Node {
     pub kept: Kept,
     /// Its limits, as last read.
     pub bounds: Bounds,
-    /// What has its turn in every sixth look, as last read.
+    /// What has its turn in every twelfth look, as last read.
     pub seldom: Seldom,
     /// The look that first saw it, and the one that last read it; 0: none yet.
     pub first: u64,

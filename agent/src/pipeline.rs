@@ -202,8 +202,7 @@ fn start_server(
     agent: Arc<Agent>,
     stale: Option<Duration>,
 ) -> Result<Server> {
-    let address = listener.local_addr().context("the listening socket has no address")?;
-    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), guard, address, stale));
+    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), guard, stale).choosing(&settings.metrics));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let task = tokio::spawn(web::serve(listener, site, async move { drop(stopped.await) }));
     Ok(Server { stop, task })

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import kernel
+from image import image
 from checks import Skip
 from dockerd import IMAGE, IMAGE_WITH_CHECK
 from tare import find
@@ -357,5 +358,5 @@ def one_look(lab, check):
 
 ALL = [
     cpu, memory, kernel_files, disk, network, shared_network, host_network, throttling,
-    out_of_memory, started_again, restarts, health, compose, docker_stats, one_look,
+    out_of_memory, started_again, restarts, health, compose, docker_stats, one_look, image,
 ]

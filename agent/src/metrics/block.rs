@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use collector::identity::CgroupPath;
 use collector::snapshot::{About as Who, ContainerAbout, Device, SourceName};
+use collector::units::Bytes;
 
+use super::cadvisor::page::push_device;
 use super::choice::Choice;
 use super::labels::LabelSet;
 use super::schema::{About, Family, Info, Kind, Metric, Points, Value};
@@ -76,6 +79,8 @@ pub(super) enum RowKey {
     Host,
     Workload(Arc<Who>, Option<Arc<ContainerAbout>>),
     Container(Arc<Who>, Arc<ContainerAbout>),
+    /// A cgroup, by its path, its owner and itself.
+    Group(Option<CgroupPath>, Arc<Who>, Option<Arc<ContainerAbout>>),
     /// Part of the row above, whose labels were made by this rendering.
     Below(u64, Part),
 }
@@ -94,6 +99,10 @@ pub(super) enum Part {
     Name(Arc<str>),
     Source(SourceName),
     Gap(SourceName, Arc<str>),
+    Word(&'static str),
+    PageSize(Bytes),
+    /// A block device and its name; whether its number is told too.
+    Disk(Device, Option<Arc<str>>, bool),
 }
 
 /// How much of a name it takes to be unique.
@@ -302,6 +311,18 @@ impl Block {
         }
     }
 
+    /// Gives no series to a row whose labels are those of an earlier one. It is called when rows have changed, so it may allocate.
+    pub(super) fn silence_twins(&mut self) {
+        self.rows.truncate(self.used);
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|&a, &b| self.rows[a].labels.block().cmp(self.rows[b].labels.block()).then(a.cmp(&b)));
+        let twins: Vec<bool> =
+            std::iter::once(false).chain(order.windows(2).map(|two| self.rows[two[0]].labels.block() == self.rows[two[1]].labels.block())).collect();
+        for (at, twin) in order.into_iter().zip(twins) {
+            self.rows[at].place = if twin { Place::Nowhere } else { Place::Own };
+        }
+    }
+
     /// Rows that have no series.
     pub(super) fn cut(&self) -> usize {
         self.rows.iter().filter(|row| row.place == Place::Nowhere).count()
@@ -356,6 +377,25 @@ impl Part {
                 labels.push("fstype", kind);
             }
             Part::Name(name) => labels.push(label, name),
+            Part::Word(word) => labels.push(label, word),
+            // As the kernel calls its files: hugetlb.2MB.current.
+            Part::PageSize(size) => labels.push_with(label, |to| {
+                let (by, unit) = if size.0 >= 1 << 30 {
+                    (30, "GB")
+                } else if size.0 >= 1 << 20 {
+                    (20, "MB")
+                } else {
+                    (10, "KB")
+                };
+                let _ = write!(to, "{}{unit}", size.0 >> by);
+            }),
+            Part::Disk(device, name, number) => {
+                labels.push_with(label, |to| push_device(*device, name.as_deref(), to));
+                if *number {
+                    labels.push("major", itoa::Buffer::new().format(device.major));
+                    labels.push("minor", itoa::Buffer::new().format(device.minor));
+                }
+            }
             Part::Source(source) => labels.push(label, source.as_str()),
             Part::Gap(source, what) => {
                 labels.push(label, source.as_str());

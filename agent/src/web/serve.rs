@@ -1,6 +1,7 @@
 //! Accepts connections and answers on each, with a bound on everything: how many, how long their headers, how slow their readers.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,15 +58,25 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Out
     let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
 }
 
+/// What a connection's answers need.
+struct Here {
+    site: Arc<Site>,
+    place: Arc<Place>,
+    /// Our end.
+    on: IpAddr,
+}
+
 /// One connection, until it ends or another one needs its place.
 async fn connection(stream: TcpStream, site: Arc<Site>, seat: Seat, watcher: Watcher) {
+    // A connection that is gone already has no address.
+    let Ok(on) = stream.local_addr() else { return };
     let stream = Patient::new(stream, PATIENCE);
-    let place = seat.place();
+    let here = Here { site, place: seat.place(), on: on.ip() };
     let talk = async {
-        match site.guard.tls() {
-            None => requests(stream, site, place, watcher).await,
+        match here.site.guard.tls() {
+            None => requests(stream, here, watcher).await,
             Some(tls) => match tokio::time::timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)).await {
-                Ok(Ok(stream)) => requests(stream, site, place, watcher).await,
+                Ok(Ok(stream)) => requests(stream, here, watcher).await,
                 Ok(Err(problem)) => tracing::debug!("a TLS handshake failed: {problem}"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             },
@@ -77,8 +88,8 @@ async fn connection(stream: TcpStream, site: Arc<Site>, seat: Seat, watcher: Wat
     }
 }
 
-async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, site: Arc<Site>, place: Arc<Place>, watcher: Watcher) {
-    let service = service_fn(|request: Request<Incoming>| answer(&site, &place, request));
+async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, here: Here, watcher: Watcher) {
+    let service = service_fn(|request: Request<Incoming>| answer(&here, request));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS);
     if let Err(problem) = watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await {
@@ -86,12 +97,12 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, site: 
     }
 }
 
-async fn answer(site: &Site, place: &Arc<Place>, request: Request<Incoming>) -> Result<Response<Served<Pieces>>, Infallible> {
+async fn answer(Here { site, place, on }: &Here, request: Request<Incoming>) -> Result<Response<Served<Pieces>>, Infallible> {
     let serving = Serving::at(place);
     let visitor = if open(request.uri().path()) { Visitor::Anyone } else { site.guard.judge(request.headers()).await };
     let mut answer = match visitor {
         Visitor::Stranger => stranger(),
-        visitor => site.answer(&request, visitor),
+        visitor => site.answer(&request, visitor, *on),
     };
     answer.headers_mut().extend(site.guard.headers());
     site.agent.count_request(known(request.uri().path()), answer.status().as_u16());
@@ -107,5 +118,5 @@ fn stranger() -> Response<Pieces> {
 
 /// The path as one of ours, so that strangers cannot make series.
 fn known(path: &str) -> &'static str {
-    ["/", "/metrics", "/metrics/node", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
+    ["/", "/metrics", "/metrics/cadvisor", "/metrics/node", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
 }

@@ -176,6 +176,17 @@ impl Files {
         &self.mounts
     }
 
+    /// Whether the folder mounted here is not the top of its hierarchy, as in a container without the host's mounts. The kernel gives the top the inode
+    /// number 1 (fs/kernfs/dir.c, `kernfs_create_root`); mountinfo does not tell, because in a cgroup name space of its own every tree begins with `/`.
+    pub fn is_part(&self) -> bool {
+        const TOP: u64 = 1;
+        // CGROUP_SUPER_MAGIC and CGROUP2_SUPER_MAGIC of linux/magic.h.
+        const CGROUPS: [i64; 2] = [0x27e0eb, 0x6367_7270];
+        let Some(path) = self.layers.first().zip(self.walked.first()).map(|(layer, mount)| layer.join(mount)) else { return false };
+        let real = || rustix::fs::statfs(&path).is_ok_and(|about| CGROUPS.contains(&about.f_type));
+        !self.recorded() && rustix::fs::stat(&path).is_ok_and(|about| about.st_ino != TOP) && real()
+    }
+
     /// Reads `files` of the cgroup at `at` and takes what they say. The first `keep` descriptors, the folder's own among them where not all
     /// files fit, stay open in `kept`. `again` asks anew for what was missing.
     pub fn read<T>(&mut self, at: &str, files: &'static [File<T>], kept: &mut Kept, keep: usize, again: bool, into: &mut T) -> Found {

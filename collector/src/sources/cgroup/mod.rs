@@ -117,7 +117,9 @@ impl Cgroups {
             room,
             groups: Vec::with_capacity(room.rows.min(self.settings.max_groups)),
         };
-        let mut root_usage = pass.root(root);
+        let part = pass.files.is_part();
+        // What a part counts says nothing of the machine.
+        let mut root_usage = if part { Usage::default() } else { pass.root(root) };
         pass.below(root, &Limits::default(), None);
         let Pass { mut groups, room, .. } = pass;
         groups.sort_by(|a, b| a.path.cmp(&b.path));
@@ -127,6 +129,9 @@ impl Cgroups {
         }
         if self.lazy_io && files.mounts().version != CgroupVersion::V2 && uncounted(&mut groups, &mut root_usage) {
             files.gaps.say(UNCOUNTED);
+        }
+        if part {
+            files.gaps.say(PART);
         }
         let tree = Tree { version: files.mounts().version, root: root_usage, groups, cut: room.cut };
         (Some(tree), files.gaps.take())
@@ -301,6 +306,9 @@ impl Pass<'_> {
         }
     }
 }
+
+/// Why most of the machine is missing.
+const PART: (&str, &str) = ("containers", "the cgroup tree here is that of one container, not the machine's; fix: give Tare the host's: -v /sys:/host/sys:ro");
 
 /// Why nothing is known of block devices.
 const UNCOUNTED: (&str, &str) = ("io", "this kernel (6.10 or newer) counts what a v1 cgroup reads and writes only once a throttle is set on a disk");

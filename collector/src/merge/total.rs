@@ -37,7 +37,10 @@ fn limit<T>(mut limits: impl Iterator<Item = Limit<T>>, add: impl Fn(T, T) -> T)
 
 /// What they use together, group by group, where every running one has that group. Pressure does not add up; the network is not counted here.
 pub(super) fn usage(containers: &[Container]) -> Usage {
-    let running: Vec<&Usage> = containers.iter().filter(|one| matches!(one.state, State::Running | State::Paused)).map(|one| &one.usage).collect();
+    let runs = |one: &Container| matches!(one.state, State::Running | State::Paused);
+    let any = containers.iter().any(runs);
+    // Once all have ended, it is what they used in the end.
+    let running: Vec<&Usage> = containers.iter().filter(|one| !any || runs(one)).map(|one| &one.usage).collect();
     Usage {
         cpu: add(&running, |usage| usage.cpu, add_cpu),
         memory: add(&running, |usage| usage.memory, add_memory),

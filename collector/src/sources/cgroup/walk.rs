@@ -29,8 +29,10 @@ pub struct Node {
     pub last: u64,
     /// Whether anything lived in it, as last asked.
     pub alive: bool,
+    /// Whether somebody was asked to tell at once of what is made in it.
+    pub watched: bool,
     /// What its children stand below.
-    above: Above,
+    pub above: Above,
     /// Its link count when its folders were last listed.
     links: u64,
 }
@@ -46,7 +48,7 @@ impl Node {
 
     fn new(path: CgroupPath, inode: u64, segment: Segment, owner: Option<Owner>, above: Above) -> Node {
         let (kept, bounds) = (Kept::default(), Bounds::default());
-        Node { path, inode, segment, owner, children: Vec::new(), holds: false, kept, bounds, first: 0, last: 0, alive: true, above, links: 0 }
+        Node { path, inode, segment, owner, children: Vec::new(), holds: false, kept, bounds, first: 0, last: 0, alive: true, watched: false, above, links: 0 }
     }
 
     /// Whether it gets a row. A unit that holds containers is a folder to us: they have rows of their own, and the rest of it is the system's.

@@ -197,6 +197,7 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
         own: now.own,
         limits: now.limits,
         usage,
+        remainder: now.remainder,
         containers: Vec::new(),
     };
     WorkloadRow { seen, rates, cost: Cost::default(), warnings, containers }
@@ -368,6 +369,7 @@ mod tests {
             own: limits,
             limits,
             usage,
+            remainder: None,
             containers: vec![container],
         }
     }

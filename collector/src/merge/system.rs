@@ -11,7 +11,8 @@ use crate::snapshot::{Cpu, Host, Memory, Seen, Usage};
 use crate::sources::{Group, Owner, Tree};
 use crate::units::Bytes;
 
-use super::Past;
+use super::growth::{self, cpu_time};
+use super::{Past, own_row};
 
 /// What is left.
 pub(super) struct Rest {
@@ -22,13 +23,13 @@ pub(super) struct Rest {
 
 /// What is left of `tree` and `host` without the workloads of `tree`.
 pub(super) fn rest(tree: &Tree, host: &Host, past: &Past<'_>) -> Rest {
-    let top: Vec<&Group> = topmost(&tree.groups);
-    let attributed = attributed(&top, past);
+    let parents = parents(&tree.groups);
+    let top: Vec<&Group> = tree.groups.iter().filter(|group| !lies_in(&parents, group)).collect();
+    let ended = tree.ended.iter().filter(|ended| !lies_in(&parents, &ended.group)).map(|ended| growth::of_ended(ended, past));
+    let attributed = ended.fold(attributed(&top, past), Duration::saturating_add);
     let cpu = tree.root.cpu.map(|root| {
-        let shown = past.workloads.get(&Key::System).and_then(|row| row.usage.cpu).map_or(Duration::ZERO, |cpu| cpu.is.time);
-        // The root and its children are not read at one instant; the row stands still until the truth has caught up with it.
-        let floor = if past.attributed().is_some() { shown } else { Duration::ZERO };
-        let time = root.is.time.saturating_sub(attributed).max(floor);
+        let shown = past.workloads.get(&Key::System).and_then(|row| row.usage.cpu).map(|cpu| cpu.is.time);
+        let time = growth::rest(root, attributed, shown.filter(|_| past.attributed().is_some()));
         Seen { is: Cpu { time, split: None, throttling: None }, ..root }
     });
     let memory = host.usage.memory.map(|whole| {
@@ -40,45 +41,33 @@ pub(super) fn rest(tree: &Tree, host: &Host, past: &Past<'_>) -> Rest {
     Rest { usage: Usage { cpu, memory, ..Usage::default() }, attributed }
 }
 
-/// The groups that lie in no other: a container in a task is inside the task's figures, one in a unit inside the unit's.
-fn topmost(groups: &[Group]) -> Vec<&Group> {
-    let parents: HashSet<&str> = groups.iter().filter(|group| !matches!(group.owner, Owner::Container(..))).map(|group| group.path.as_str()).collect();
-    let lies_in_one = |group: &Group| {
-        let mut path = group.path.as_str();
-        while let Some((above, _)) = path.rsplit_once('/') {
-            if parents.contains(above) {
-                return true;
-            }
-            path = above;
+/// The paths that others may lie in.
+fn parents(groups: &[Group]) -> HashSet<&str> {
+    groups.iter().filter(|group| !matches!(group.owner, Owner::Container(..))).map(|group| group.path.as_str()).collect()
+}
+
+/// Whether a group is inside another's figures: a container in a task, one in a unit.
+fn lies_in(parents: &HashSet<&str>, group: &Group) -> bool {
+    let mut path = group.path.as_str();
+    while let Some((above, _)) = path.rsplit_once('/') {
+        if parents.contains(above) {
+            return true;
         }
-        false
-    };
-    groups.iter().filter(|group| !lies_in_one(group)).collect()
+        path = above;
+    }
+    false
 }
 
 fn attributed(top: &[&Group], past: &Past<'_>) -> Duration {
     let Some(before) = past.attributed() else { return top.iter().filter_map(|group| cpu_time(&group.usage)).fold(Duration::ZERO, Duration::saturating_add) };
-    top.iter().map(|group| growth(group, past)).fold(before, Duration::saturating_add)
+    top.iter().map(|group| grown(group, past)).fold(before, Duration::saturating_add)
 }
 
-/// What a group used since the look before: all of it where it is new.
-fn growth(group: &Group, past: &Past<'_>) -> Duration {
-    let Some(now) = cpu_time(&group.usage) else { return Duration::ZERO };
-    let then = match &group.owner {
-        Owner::Container(id, _) => past.containers.get(id).filter(|(_, one)| one.cgroup.is_some() && one.start == group.start).map(|(_, one)| &one.usage),
-        Owner::Task(_) | Owner::Pod(_) | Owner::Unit(_) => super::own_row(group).and_then(|key| past.workloads.get(&key).map(|workload| &workload.usage)),
-    };
-    match then.map(cpu_time) {
-        // A counter that went down was made anew.
-        Some(Some(then)) => now.checked_sub(then).unwrap_or(now),
-        // It was there, its counter could not be read: how much of it is new nobody knows.
-        Some(None) => Duration::ZERO,
-        None => now,
+fn grown(group: &Group, past: &Past<'_>) -> Duration {
+    match own_row(group) {
+        None => growth::of_container(group, past.container(&group.owner)),
+        Some(key) => growth::growth(&group.usage, past.workloads.get(&key).map(|workload| &workload.usage)),
     }
-}
-
-fn cpu_time(usage: &Usage) -> Option<Duration> {
-    usage.cpu.map(|cpu| cpu.is.time)
 }
 
 /// Unknown if the whole or a part is. A group without the memory controller takes nothing away.

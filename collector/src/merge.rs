@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::{ContainerId, Key};
-use crate::snapshot::{About, Container, ContainerAbout, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
+use crate::snapshot::{About, Container, ContainerAbout, Cut, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
 use crate::sources::{Containers, DockerContainer, Ended, Group, Owner, Reading, Spaces, Told, Tree, Within};
 use crate::units::Stamp;
 
@@ -58,7 +58,8 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
         workloads.push(system_row(rest.usage, &past));
     }
     let gaps = gaps(readings, &said, workloads.is_empty());
-    Snapshot { at: said.at, host, workloads, gaps }
+    let cut = Cut { cgroups: said.tree.map_or(0, |tree| tree.cut), containers: said.docker.map_or(0, |docker| docker.cut) };
+    Snapshot { at: said.at, host, workloads, gaps, cut }
 }
 
 /// What was said, by subject.

@@ -798,7 +798,7 @@ pub static AGENT: Family<()> = Family {
             Unit::Of("thing"),
             Counter,
             Essential,
-            "Things left out: rows whose labels are those of another row (same_labels).",
+            "Things left out, each time one more is: cgroups and containers above the settings' bounds (cgroups, containers), rows of what has ended above 2,000, or above 200 in a workload that goes on (ended), rows whose labels are those of another row (same_labels).",
             Live(&[label("reason", "tare.reason")]),
         ),
     ],

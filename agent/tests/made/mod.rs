@@ -45,6 +45,7 @@ pub fn workload(key: Key, name: &str) -> WorkloadRow {
             own: Limits::default(),
             limits: Limits::default(),
             usage: Usage::default(),
+            remainder: None,
             containers: Vec::new(),
         },
         rates: Rates::default(),
@@ -77,6 +78,7 @@ pub fn container(id: &str, name: Option<&str>) -> ContainerRow {
         },
         rates: Rates::default(),
         warnings: smallvec![],
+        closing: None,
     }
 }
 

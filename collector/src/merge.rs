@@ -1,6 +1,6 @@
 //! Joins what the sources said into one snapshot: who is believed about what. Pure.
 //!
-//! The tree is believed about usage and limits, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
+//! The tree is believed about usage and limits, Docker's stats about containers that it does not show, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
 
 mod network;
 mod system;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::identity::{ContainerId, Key};
 use crate::snapshot::{About, Container, ContainerAbout, Gap, Host, Instance, Snapshot, SourceName, State, Usage, Workload};
-use crate::sources::{Containers, DockerContainer, Group, Owner, Reading, Spaces, Told, Tree, Within};
+use crate::sources::{ContainerStats, Containers, DockerContainer, Group, Owner, Reading, Spaces, Stats, Told, Tree, Within};
 use crate::units::Stamp;
 
 use network::Networks;
@@ -39,13 +39,20 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     host.cgroups = said.tree.map(|tree| tree.version);
     host.docker = said.docker.and_then(|docker| docker.docker.clone());
     host.instance = said.instance();
-    if let Some(tree) = said.tree {
-        let rest = system::rest(tree, &host, &past);
+    if let Some(stats) = said.stats {
+        host.cores = host.cores.or(stats.online);
+    }
+    if said.tree.is_some() || said.stats.is_some() {
+        let rest = system::rest(&said, &seen, &host, &past);
         host.attributed = Some(rest.attributed);
         // `Key::System` is the greatest key: the row stands at the end.
         workloads.push(system_row(rest.usage, &past));
     }
-    let gaps = gaps(readings, &said, workloads.is_empty());
+    let mut gaps = gaps(readings, &said, workloads.is_empty());
+    if said.stats.is_some() && networks.are_told(&seen) {
+        // That no process could be looked at misses nothing where Docker's stats have told the same.
+        gaps.retain(|gap| gap.from != SourceName::Net);
+    }
     Snapshot { at: said.at, host, workloads, gaps }
 }
 
@@ -57,6 +64,7 @@ struct Said<'a> {
     spaces: Option<&'a Spaces>,
     host: Option<&'a Host>,
     docker: Option<&'a Containers>,
+    stats: Option<&'a Stats>,
     instances: BTreeMap<SourceName, &'a Instance>,
 }
 
@@ -70,6 +78,7 @@ impl<'a> Said<'a> {
                 Some(Told::Spaces(spaces)) => said.spaces = Some(spaces),
                 Some(Told::Host(host)) => said.host = Some(host),
                 Some(Told::Docker(containers)) => said.docker = Some(containers),
+                Some(Told::Stats(stats)) => said.stats = Some(stats),
                 Some(Told::Instance(instance)) => drop(said.instances.insert(reading.from, instance)),
                 None => {}
             }
@@ -130,6 +139,8 @@ struct SeenContainer<'a> {
     id: &'a ContainerId,
     group: Option<&'a Group>,
     docker: Option<&'a DockerContainer>,
+    /// Where the tree does not show it and it runs.
+    stats: Option<&'a ContainerStats>,
     before: Option<&'a Container>,
     about: Arc<ContainerAbout>,
     /// The task or pod it lies in.
@@ -148,6 +159,12 @@ impl SeenContainer<'_> {
         let said = self.docker.map_or(State::Running, |docker| docker.state);
         let left = self.group.is_none() && self.tree && self.before.is_some_and(|before| before.cgroup.is_some() || before.state == State::Ended);
         if left && matches!(said, State::Running | State::Paused) { State::Ended } else { said }
+    }
+
+    /// Names one start of it where only Docker's stats count: the moment it started.
+    fn run(&self) -> Option<u64> {
+        self.stats?;
+        u64::try_from(self.docker?.started?.as_nanosecond()).ok()
     }
 
     fn lives(&self) -> bool {
@@ -187,8 +204,11 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             // Its cgroup is gone; it still belongs where it was seen to run.
             None => earlier.map(|(workload, _)| &workload.about.key).filter(|key| matches!(key, Key::Task(_) | Key::Pod(_))).cloned(),
         };
+        let runs = docker.is_some_and(|docker| matches!(docker.state, State::Running | State::Paused));
+        let stats = said.stats.filter(|_| group.is_none() && runs).map_or(&[][..], |stats| &stats.containers);
         seen.push(SeenContainer {
             id,
+            stats: stats.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &stats[at]),
             group: group.map(|(_, group, _)| group),
             docker,
             before,
@@ -238,11 +258,15 @@ struct Draft<'a> {
 }
 
 fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> Container {
-    let (group, docker) = (one.group, one.docker);
-    let stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    let (group, docker, stats) = (one.group, one.docker, one.stats);
+    let mut stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    if let Some(stats) = stats {
+        stand_in.memory = stand_in.memory.tightest(stats.limits.memory);
+        stand_in.pids = stand_in.pids.tightest(stats.limits.pids);
+    }
     Container {
         about: one.about.clone(),
-        start: group.map(|group| group.start).or(one.before.map(|before| before.start)).unwrap_or_default(),
+        start: group.map(|group| group.start).or(one.run()).or(one.before.map(|before| before.start)).unwrap_or_default(),
         cgroup: group.map(|group| group.path.clone()),
         state: one.state(),
         health: docker.and_then(|docker| docker.health),
@@ -259,7 +283,7 @@ fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> 
         usage: Usage {
             net: networks.of_container(index),
             sockets: networks.sockets_of_container(index),
-            ..group.map(|group| group.usage.clone()).unwrap_or_default()
+            ..group.map(|group| &group.usage).or(stats.map(|stats| &stats.usage)).cloned().unwrap_or_default()
         },
     }
 }

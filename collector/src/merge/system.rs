@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::identity::Key;
 use crate::snapshot::{Cpu, Host, Memory, Seen, Usage};
-use crate::sources::{Group, Owner, Tree};
+use crate::sources::{Group, Owner};
 use crate::units::Bytes;
 
-use super::Past;
+use super::{Past, Said, SeenContainer};
 
 /// What is left.
 pub(super) struct Rest {
@@ -20,11 +20,24 @@ pub(super) struct Rest {
     pub(super) attributed: Duration,
 }
 
-/// What is left of `tree` and `host` without the workloads of `tree`.
-pub(super) fn rest(tree: &Tree, host: &Host, past: &Past<'_>) -> Rest {
-    let top: Vec<&Group> = topmost(&tree.groups);
-    let attributed = attributed(&top, past);
-    let cpu = tree.root.cpu.map(|root| {
+/// One that takes its part of the whole: what it uses, and the same of the look before (`None`: it is new).
+struct Part<'a> {
+    now: &'a Usage,
+    before: Option<&'a Usage>,
+}
+
+/// What is left of `host` without the workloads of the tree and the containers that Docker's stats measure.
+pub(super) fn rest(said: &Said<'_>, seen: &[SeenContainer<'_>], host: &Host, past: &Past<'_>) -> Rest {
+    let top = topmost(said.groups());
+    let of_tree = top.into_iter().map(|group| Part { now: &group.usage, before: before(group, past) });
+    let of_stats = seen.iter().filter_map(|one| Some((one, one.stats?)));
+    let of_stats =
+        of_stats.map(|(one, stats)| Part { now: &stats.usage, before: one.before.filter(|then| Some(then.start) == one.run()).map(|then| &then.usage) });
+    let parts: Vec<Part<'_>> = of_tree.chain(of_stats).collect();
+    let attributed = attributed(&parts, past);
+    // The root of a tree that does not show Docker's containers is not the machine's.
+    let whole = if said.stats.is_some() { host.usage.cpu } else { said.tree.and_then(|tree| tree.root.cpu) };
+    let cpu = whole.map(|root| {
         let shown = past.workloads.get(&Key::System).and_then(|row| row.usage.cpu).map_or(Duration::ZERO, |cpu| cpu.is.time);
         // The root and its children are not read at one instant; the row stands still until the truth has caught up with it.
         let floor = if past.attributed().is_some() { shown } else { Duration::ZERO };
@@ -32,9 +45,9 @@ pub(super) fn rest(tree: &Tree, host: &Host, past: &Past<'_>) -> Rest {
         Seen { is: Cpu { time, split: None, throttling: None }, ..root }
     });
     let memory = host.usage.memory.map(|whole| {
-        let used = less(whole.is.used, &top, |memory| memory.used);
+        let used = less(whole.is.used, &parts, |memory| memory.used);
         // The host's idle cache and the groups' are counted by different clerks; what is left of the set is never more than what is left of all.
-        let working_set = less(whole.is.working_set, &top, |memory| memory.working_set).map(|set| used.map_or(set, |used| set.min(used)));
+        let working_set = less(whole.is.working_set, &parts, |memory| memory.working_set).map(|set| used.map_or(set, |used| set.min(used)));
         Seen { is: Memory { used, working_set, ..Memory::default() }, ..whole }
     });
     Rest { usage: Usage { cpu, memory, ..Usage::default() }, attributed }
@@ -56,19 +69,23 @@ fn topmost(groups: &[Group]) -> Vec<&Group> {
     groups.iter().filter(|group| !lies_in_one(group)).collect()
 }
 
-fn attributed(top: &[&Group], past: &Past<'_>) -> Duration {
-    let Some(before) = past.attributed() else { return top.iter().filter_map(|group| cpu_time(&group.usage)).fold(Duration::ZERO, Duration::saturating_add) };
-    top.iter().map(|group| growth(group, past)).fold(before, Duration::saturating_add)
-}
-
-/// What a group used since the look before: all of it where it is new.
-fn growth(group: &Group, past: &Past<'_>) -> Duration {
-    let Some(now) = cpu_time(&group.usage) else { return Duration::ZERO };
-    let then = match &group.owner {
+/// What the look before saw of a group.
+fn before<'a>(group: &Group, past: &Past<'a>) -> Option<&'a Usage> {
+    match &group.owner {
         Owner::Container(id, _) => past.containers.get(id).filter(|(_, one)| one.cgroup.is_some() && one.start == group.start).map(|(_, one)| &one.usage),
         Owner::Task(_) | Owner::Pod(_) | Owner::Unit(_) => super::own_row(group).and_then(|key| past.workloads.get(&key).map(|workload| &workload.usage)),
-    };
-    match then.map(cpu_time) {
+    }
+}
+
+fn attributed(parts: &[Part<'_>], past: &Past<'_>) -> Duration {
+    let Some(before) = past.attributed() else { return parts.iter().filter_map(|part| cpu_time(part.now)).fold(Duration::ZERO, Duration::saturating_add) };
+    parts.iter().map(growth).fold(before, Duration::saturating_add)
+}
+
+/// What it used since the look before: all of it where it is new.
+fn growth(part: &Part<'_>) -> Duration {
+    let Some(now) = cpu_time(part.now) else { return Duration::ZERO };
+    match part.before.map(cpu_time) {
         // A counter that went down was made anew.
         Some(Some(then)) => now.checked_sub(then).unwrap_or(now),
         // It was there, its counter could not be read: how much of it is new nobody knows.
@@ -82,6 +99,6 @@ fn cpu_time(usage: &Usage) -> Option<Duration> {
 }
 
 /// Unknown if the whole or a part is. A group without the memory controller takes nothing away.
-fn less(whole: Option<Bytes>, top: &[&Group], figure: impl Fn(&Memory) -> Option<Bytes>) -> Option<Bytes> {
-    top.iter().filter_map(|group| group.usage.memory).try_fold(whole?, |rest, part| Some(rest.less(figure(&part.is)?)))
+fn less(whole: Option<Bytes>, parts: &[Part<'_>], figure: impl Fn(&Memory) -> Option<Bytes>) -> Option<Bytes> {
+    parts.iter().filter_map(|part| part.now.memory).try_fold(whole?, |rest, part| Some(rest.less(figure(&part.is)?)))
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use collector::SourceState;
+use collector::identity::Key;
 use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Snapshot, State, Usage, Workload};
 use collector::units::{Cores, Limit, Stamp, seconds};
 
@@ -194,8 +195,11 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
     let containers: Vec<ContainerRow> = now.containers.iter().map(container).collect();
     let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
     let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
+    if let Some(past) = same {
+        rates::carry(&mut rates, &now.limits, (&past.rates, &past.seen.usage), &now.usage);
+    }
     // Counters of a sum jump when a container comes or goes: what moved is known of each one only.
-    let summed = now.cgroup.is_none() && !containers.is_empty();
+    let summed = now.cgroup.is_none() && !containers.is_empty() && !matches!(now.about.key, Key::Loose(_));
     if summed {
         let sum = rates::sum(containers.iter().map(|container| &container.rates), &now.limits);
         (rates.cpu, rates.cpu_of_limit, rates.io, rates.throttled) = (sum.cpu, sum.cpu_of_limit, sum.io, None);
@@ -233,12 +237,16 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
 }
 
 fn container_row(now: &Container, past: Option<&ContainerRow>, at: &Stamp) -> ContainerRow {
-    let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup).map(|past| &past.seen.usage);
-    let mut rates = rates::between(same, &now.usage, &now.limits);
+    let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
+    let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
+    if let Some(past) = same {
+        rates::carry(&mut rates, &now.limits, (&past.rates, &past.seen.usage), &now.usage);
+    }
     rates.uptime = uptime(now.state, now.started, at);
     let restarts_before = past.and_then(|past| past.seen.restarts);
     let restarted = now.restarts.zip(restarts_before).map_or(0, |(now, before)| now.saturating_sub(before));
-    let vitals = Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same, rates: &rates };
+    let vitals =
+        Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same.map(|past| &past.seen.usage), rates: &rates };
     let warnings = warnings(&vitals);
     let mut seen = now.clone();
     let mut closing = None;

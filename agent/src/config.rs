@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use layers::{Layers, Origin};
 
+use collector::sources::docker::stats;
 use collector::sources::{cgroup, imds, net};
 
 use crate::metrics::choice::{Choice, Glob};
@@ -94,6 +95,8 @@ pub struct Docker {
     pub max_containers: usize,
     /// Time between two whole lists.
     pub relist: Duration,
+    /// Its stats.
+    pub stats: stats::Settings,
 }
 
 /// The instance metadata service.
@@ -242,6 +245,8 @@ impl Values {
         let socket = self.read("docker.socket", |text| optional(text.strip_prefix("unix://").unwrap_or(text), path));
         let max_containers = self.count("docker.max_containers", 1..=100_000);
         let relist = self.span("docker.relist", second(5)..=second(3600));
+        let stats = self.flag("docker.stats");
+        let stats_every = self.span("docker.stats_every", second(1)..=second(3600));
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
         let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
@@ -258,7 +263,12 @@ impl Values {
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },
-            docker: Docker { socket: socket?, max_containers: max_containers?, relist: relist? },
+            docker: Docker {
+                socket: socket?,
+                max_containers: max_containers?,
+                relist: relist?,
+                stats: stats::Settings { enabled: stats?, every: stats_every? },
+            },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
             cost: cost::Settings { weights: weights? },
         })

@@ -53,6 +53,9 @@ pub enum SourceName {
     Host,
     /// The Docker API.
     Docker,
+    /// The Docker API's stats, where the tree does not show Docker's containers.
+    #[serde(rename = "docker-stats")]
+    DockerStats,
     /// The EC2 instance metadata service.
     Imds,
     /// Values given in the settings.
@@ -67,6 +70,7 @@ impl SourceName {
             SourceName::Net => "net",
             SourceName::Host => "host",
             SourceName::Docker => "docker",
+            SourceName::DockerStats => "docker-stats",
             SourceName::Imds => "imds",
             SourceName::Settings => "settings",
         }

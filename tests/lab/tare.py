@@ -15,14 +15,15 @@ class Silent(Exception):
 
 
 class Tare:
-    def __init__(self, binary: Path, docker: Path, log: Path):
+    def __init__(self, binary: Path, docker: Path | str, log: Path, interval="1s"):
+        """`docker`: the daemon's socket; empty: Docker is not asked."""
         with socket.socket() as door:
             door.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{door.getsockname()[1]}"
         self.binary, self.log = binary, log
         self.env = dict(os.environ, TARE_DOCKER_SOCKET=str(docker))
         with open(log, "wb") as out:
-            command = [binary, "run", "--listen", self.address, "--interval", "1s"]
+            command = [binary, "run", "--listen", self.address, "--interval", interval]
             self.process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def stop(self):

@@ -69,6 +69,13 @@ Exit codes: 0 nothing at or above --fail-on; 1 a finding at or above it")]
     Config,
     /// Print every metric: its names, unit, labels and meaning
     Metrics,
+    /// Say by the exit code whether the Tare that runs here looks and serves
+    #[command(after_help = "Examples:
+  tare healthcheck
+  HEALTHCHECK CMD [\"/tare\", \"healthcheck\"]   in a Dockerfile
+
+Exit codes: 0 its newest report is fresh; 1 it is not, or it does not answer within 3 s")]
+    Healthcheck(Healthcheck),
     /// Write what Tare reads here into a folder, without secrets, to be looked at elsewhere with --replay
     Record(Record),
 }
@@ -135,6 +142,14 @@ pub struct Doctor {
     /// The least finding that makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "warning|error|never", hide_possible_values = true)]
     pub fail_on: FailOn,
+}
+
+/// `tare healthcheck`
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct Healthcheck {
+    /// Another Tare to ask, for example http://127.0.0.1:9464
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 /// `tare record`

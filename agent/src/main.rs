@@ -101,6 +101,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             out.flush()?;
             return Ok(if doctor::failed(&findings, wanted.fail_on) { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
+        Command::Healthcheck(wanted) => block_on(commands::healthcheck::check(settings, wanted.url.as_deref()))??,
         Command::Config => out.write_all(commands::config::print(&loaded.layers).as_bytes())?,
         Command::Metrics => out.write_all(metrics::manual::manual().as_bytes())?,
         Command::Record(wanted) => out.write_all(block_on(commands::record::record(settings, &wanted))??.as_bytes())?,

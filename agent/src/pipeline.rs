@@ -11,8 +11,9 @@ use tokio::time::MissedTickBehavior;
 
 use collector::Collector;
 use collector::roots::{Address, Roots};
-use collector::snapshot::Gap;
+use collector::snapshot::{Cut, Gap};
 use collector::sources::cgroup::Cgroups;
+use collector::sources::docker::stats::DockerStats;
 use collector::sources::docker::{self, DockerSource};
 use collector::sources::given::Given;
 use collector::sources::host::{self, HostFiles};
@@ -25,7 +26,7 @@ use crate::cost::Reckoning;
 use crate::cost::book::Book;
 use crate::metrics::agent::Agent;
 use crate::report::{Report, Reporter, SourceRow};
-use crate::web::{self, Published, Site};
+use crate::web::{self, Guard, Published, Site};
 
 /// One look may take this share of the interval before it counts as late.
 const SHARE: f64 = 0.8;
@@ -36,6 +37,8 @@ const ONCE: Duration = Duration::from_secs(10);
 pub struct Engine {
     collector: Collector,
     reporter: Reporter,
+    /// What bounds left out of the last look.
+    cut: Cut,
 }
 
 impl Engine {
@@ -45,14 +48,20 @@ impl Engine {
         let region = if roots.recorded.is_some() { None } else { region(|name| std::env::var(name).ok()) };
         let reckoning = Reckoning::new(Book::built_in(), settings.cost.clone(), region.as_deref().map(Into::into));
         let reporter = Reporter::new(settings.cluster.clone(), settings.linger, reckoning);
-        Engine { collector: Collector::new(looks, sources, roots.clock), reporter }
+        Engine { collector: Collector::new(looks, sources, roots.clock), reporter, cut: Cut::default() }
     }
 
     /// One look, reported.
     pub async fn look(&mut self, by: Instant) -> Arc<Report> {
         let snapshot = self.collector.collect(by).await;
+        self.cut = snapshot.cut;
         let sources = self.collector.sources().into_iter().map(SourceRow::from).collect();
         self.reporter.report(&snapshot, sources)
+    }
+
+    /// What bounds left out, each with the word of `tare_agent_cut_total`: of the last look; rows of what has ended, since the start.
+    fn cut(&self) -> [(&'static str, u64); 3] {
+        [("cgroups", self.cut.cgroups), ("containers", self.cut.containers), ("ended", self.reporter.forgotten())]
     }
 }
 
@@ -109,6 +118,7 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     ];
     let mut sources: Vec<Box<dyn Source>> =
         vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.pace))];
+    sources.push(Box::new(DockerStats::new(roots.docker.clone(), roots.clock, settings.docker.stats)));
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }
@@ -116,13 +126,13 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
 }
 
 /// Looks on every tick and serves the last report until `stop` ends. `first` is told of the first report.
-pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, first: impl FnOnce(&Report), stop: impl Future<Output = ()>) -> Result<()> {
+pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl FnOnce(&Report), stop: impl Future<Output = ()>) -> Result<()> {
     let (publish, reports) = watch::channel(None);
-    let server = start_server(settings, listener, reports, Arc::clone(&agent), Some(settings.interval * 3))?;
+    let server = start_server(settings, door, reports, Arc::clone(&agent), Some(settings.interval * 3))?;
     let mut engine = Engine::new(&live(settings), settings);
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut first, mut gaps, mut due) = (Some(first), Vec::new(), None::<Instant>);
+    let (mut first, mut gaps, mut cut, mut due) = (Some(first), Vec::new(), [0; 3], None::<Instant>);
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -142,6 +152,11 @@ pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, 
         };
         agent.ticks.inc();
         agent.tick_duration.observe(started.elapsed().as_secs_f64());
+        for ((reason, now), before) in engine.cut().into_iter().zip(&mut cut) {
+            // What is left out again at every look counts once.
+            agent.count_cut(reason, now.saturating_sub(*before));
+            *before = now;
+        }
         if let Some(first) = first.take() {
             first(&report);
         }
@@ -156,7 +171,7 @@ pub async fn run(settings: &Settings, listener: TcpListener, agent: Arc<Agent>, 
 pub async fn run_replay(
     settings: &Settings,
     dir: &Path,
-    listener: TcpListener,
+    door: Door,
     agent: Arc<Agent>,
     first: impl FnOnce(&Report),
     stop: impl Future<Output = ()>,
@@ -175,10 +190,18 @@ pub async fn run_replay(
     let last = reports.into_iter().next_back().context("the recorded host holds no look")?;
     first(&last);
     let (_publish, reports) = watch::channel(Some(Published { report: last, at: Instant::now() }));
-    let server = start_server(settings, listener, reports, agent, None)?;
+    let server = start_server(settings, door, reports, agent, None)?;
     stop.await;
     server.stop().await;
     Ok(())
+}
+
+/// Where the server listens, and who stands there.
+pub struct Door {
+    /// Open already.
+    pub listener: TcpListener,
+    /// Knows who may come in.
+    pub guard: Guard,
 }
 
 /// The web server as a task.
@@ -189,13 +212,12 @@ struct Server {
 
 fn start_server(
     settings: &Settings,
-    listener: TcpListener,
+    Door { listener, guard }: Door,
     reports: watch::Receiver<Option<Published>>,
     agent: Arc<Agent>,
     stale: Option<Duration>,
 ) -> Result<Server> {
-    let address = listener.local_addr().context("the listening socket has no address")?;
-    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), address, stale));
+    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), guard, stale).choosing(&settings.metrics));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let task = tokio::spawn(web::serve(listener, site, async move { drop(stopped.await) }));
     Ok(Server { stop, task })
@@ -253,9 +275,8 @@ mod tests {
         ] {
             speak(&agent, &mut before, &now);
         }
-        let mut text = Vec::new();
-        agent.gather(&mut text);
-        assert!(String::from_utf8(text).unwrap().contains("tare_agent_gaps_total{source=\"docker\"} 3\n"));
+        let gaps = agent.families().into_iter().find(|family| family.name() == "tare_agent_gaps_total").unwrap();
+        assert_eq!(gaps.get_metric()[0].get_counter().get_value(), 3.0);
     }
 
     #[tokio::test]
@@ -273,7 +294,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("sys")).unwrap();
-        let done = run_replay(&settings, folder.path(), listener, Arc::new(Agent::new()), |_| panic!("it should not play"), std::future::ready(()));
+        let done = run_replay(
+            &settings,
+            folder.path(),
+            Door { listener, guard: Guard::new(None).unwrap() },
+            Arc::new(Agent::new()),
+            |_| panic!("it should not play"),
+            std::future::ready(()),
+        );
         done.await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Joins what the sources said into one snapshot: who is believed about what. Pure.
 //!
-//! The tree is believed about usage and limits, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
+//! The tree is believed about usage and limits, Docker's stats about containers that it does not show, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
 
 mod draft;
 mod growth;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::{ContainerId, Key};
-use crate::snapshot::{About, Container, ContainerAbout, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
-use crate::sources::{Containers, DockerContainer, Ended, Group, Owner, Reading, Spaces, Told, Tree, Within};
+use crate::snapshot::{About, Container, ContainerAbout, Cut, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
+use crate::sources::{ContainerStats, Containers, DockerContainer, Ended, Group, Owner, Reading, Spaces, Stats, Told, Tree, Within};
 use crate::units::Stamp;
 
 use draft::Draft;
@@ -51,14 +51,22 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     host.cgroups = said.tree.map(|tree| tree.version);
     host.docker = said.docker.and_then(|docker| docker.docker.clone());
     host.instance = said.instance();
-    if let Some(tree) = said.tree {
-        let rest = system::rest(tree, &host, &past);
+    if let Some(stats) = said.stats {
+        host.cores = host.cores.or(stats.online);
+    }
+    if said.tree.is_some() || said.stats.is_some() {
+        let rest = system::rest(&said, &seen, &host, &past);
         host.attributed = Some(rest.attributed);
         // `Key::System` is the greatest key: the row stands at the end.
         workloads.push(system_row(rest.usage, &past));
     }
-    let gaps = gaps(readings, &said, workloads.is_empty());
-    Snapshot { at: said.at, host, workloads, gaps }
+    let cut = Cut { cgroups: said.tree.map_or(0, |tree| tree.cut), containers: said.docker.map_or(0, |docker| docker.cut) };
+    let mut gaps = gaps(readings, &said, workloads.is_empty());
+    if said.stats.is_some() && networks.are_told(&seen) {
+        // That no process could be looked at misses nothing where Docker's stats have told the same.
+        gaps.retain(|gap| gap.from != SourceName::Net);
+    }
+    Snapshot { at: said.at, host, workloads, gaps, cut }
 }
 
 /// What was said, by subject.
@@ -69,6 +77,7 @@ struct Said<'a> {
     spaces: Option<&'a Spaces>,
     host: Option<&'a Host>,
     docker: Option<&'a Containers>,
+    stats: Option<&'a Stats>,
     instances: BTreeMap<SourceName, &'a Instance>,
 }
 
@@ -82,6 +91,7 @@ impl<'a> Said<'a> {
                 Some(Told::Spaces(spaces)) => said.spaces = Some(spaces),
                 Some(Told::Host(host)) => said.host = Some(host),
                 Some(Told::Docker(containers)) => said.docker = Some(containers),
+                Some(Told::Stats(stats)) => said.stats = Some(stats),
                 Some(Told::Instance(instance)) => drop(said.instances.insert(reading.from, instance)),
                 None => {}
             }
@@ -154,6 +164,8 @@ struct SeenContainer<'a> {
     /// Its end, where it is not there any more and somebody saw it go.
     ended: Option<&'a Ended>,
     docker: Option<&'a DockerContainer>,
+    /// Where the tree does not show it and it runs.
+    stats: Option<&'a ContainerStats>,
     before: Option<&'a Container>,
     about: Arc<ContainerAbout>,
     /// The task or pod it lies in.
@@ -177,12 +189,18 @@ impl SeenContainer<'_> {
 
     /// What was last read: of one that has ended the newest of its closing record and the look before, figure by figure.
     fn usage(&self) -> Usage {
-        let Some(ended) = self.ended else { return self.group.map(|group| group.usage.clone()).unwrap_or_default() };
+        let Some(ended) = self.ended else { return self.group.map(|group| &group.usage).or(self.stats.map(|stats| &stats.usage)).cloned().unwrap_or_default() };
         let last = ended.group.usage.clone();
         match self.before.filter(|before| ended.group.start == 0 || before.start == ended.group.start).map(|before| before.usage.clone()) {
             None => last,
             Some(before) => Usage { cpu: newest(last.cpu, before.cpu), memory: newest(last.memory, before.memory), io: newest(last.io, before.io), ..before },
         }
+    }
+
+    /// Names one start of it where only Docker's stats count: the moment it started.
+    fn run(&self) -> Option<u64> {
+        self.stats?;
+        u64::try_from(self.docker?.started?.as_nanosecond()).ok()
     }
 
     fn lives(&self) -> bool {
@@ -233,8 +251,11 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             // Its cgroup is gone; it still belongs where it was seen to run.
             None => earlier.map(|(workload, _)| &workload.about.key).filter(|key| matches!(key, Key::Task(_) | Key::Pod(_))).cloned(),
         };
+        let runs = docker.is_some_and(|docker| matches!(docker.state, State::Running | State::Paused));
+        let stats = said.stats.filter(|_| group.is_none() && runs).map_or(&[][..], |stats| &stats.containers);
         seen.push(SeenContainer {
             id,
+            stats: stats.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &stats[at]),
             group: group.map(|(_, group, _)| group),
             ended: end,
             docker,
@@ -250,7 +271,17 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
         let before = past.containers.get(id).map(|(_, one)| *one);
         if before.is_some() || end.made.is_some() {
             let within = container_of(&end.group.owner).and_then(|(_, within)| within);
-            seen.push(SeenContainer { id, group: None, ended: Some(end), docker: None, before, about: identity(id, None, before), within, tree: true });
+            seen.push(SeenContainer {
+                id,
+                group: None,
+                ended: Some(end),
+                docker: None,
+                stats: None,
+                before,
+                about: identity(id, None, before),
+                within,
+                tree: true,
+            });
         }
     }
     seen.sort_by(|a, b| a.id.cmp(b.id));
@@ -290,7 +321,11 @@ fn own_row(group: &Group) -> Option<Key> {
 fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> Container {
     let (group, docker, ended) = (one.group, one.docker, one.ended);
     let state = one.state();
-    let stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    let mut stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    if let Some(stats) = one.stats {
+        stand_in.memory = stand_in.memory.tightest(stats.limits.memory);
+        stand_in.pids = stand_in.pids.tightest(stats.limits.pids);
+    }
     // Nobody reads the limits of one that is going; those of the look before were its.
     let last = one.before.filter(|_| ended.is_some());
     let (own, limits) = match (group, last) {
@@ -301,7 +336,7 @@ fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> 
     let start = group.or(ended.map(|ended| &ended.group)).map(|group| group.start).filter(|start| group.is_some() || *start > 0);
     Container {
         about: one.about.clone(),
-        start: start.or(one.before.map(|before| before.start)).unwrap_or_default(),
+        start: start.or(one.run()).or(one.before.map(|before| before.start)).unwrap_or_default(),
         cgroup: group.or(ended.map(|ended| &ended.group)).map(|group| group.path.clone()),
         state,
         health: docker.and_then(|docker| docker.health),
@@ -315,7 +350,7 @@ fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> 
         limits,
         weights: group.map(|group| group.weights).or(last.map(|last| last.weights)).unwrap_or_default(),
         net: networks.owner(index),
-        usage: Usage { net: networks.of_container(index), ..one.usage() },
+        usage: Usage { net: networks.of_container(index), sockets: networks.sockets_of_container(index), ..one.usage() },
     }
 }
 
@@ -344,10 +379,14 @@ fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>
         (None, all) => (total::limits(all, |one| one.own), total::limits(all, |one| one.limits), total::usage(all)),
     };
     if !matches!(key, Key::Loose(_)) {
-        usage.net = networks.of_workload(&key);
+        (usage.net, usage.sockets) = (networks.of_workload(&key), networks.sockets_of_workload(&key));
+        // The processes of a task or pod live in its containers' cgroups.
+        if usage.processes.is_none() && !containers.is_empty() {
+            (usage.processes, usage.files) = total::processes(&containers);
+        }
     }
     if let Some((last, _)) = last {
-        usage = Usage { net: usage.net, ..last };
+        usage = Usage { net: usage.net, sockets: usage.sockets, ..last };
     }
     // A loose container is its own cgroup.
     let (cgroup, start) = match (group, containers.as_slice()) {

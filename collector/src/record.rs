@@ -18,13 +18,17 @@ use crate::identity::{Above, ContainerId, Segment};
 use crate::roots::{self, FILE_LIMIT, Roots};
 use crate::sources::cgroup::{self, mounts};
 use crate::sources::host;
-use crate::sources::net::processes;
+use crate::sources::host::links::{LINK_FILES, Sight};
+use crate::sources::net::{dev, processes, sockets};
 
 /// Cgroups written of one hierarchy at most; a host with more is cut and says so.
 const GROUPS: usize = 20_000;
 
-/// The files below `proc` about the whole machine. `stat` is cut to its CPU and boot lines.
-const PROC_FILES: [&str; 6] = ["loadavg", "meminfo", "pressure/cpu", "pressure/io", "pressure/memory", "sys/kernel/random/boot_id"];
+/// The files below `proc` about the whole machine. `stat` is cut to its sums.
+const PROC_FILES: [&str; 9] =
+    ["diskstats", "loadavg", "meminfo", "pressure/cpu", "pressure/io", "pressure/memory", "sys/fs/file-nr", "sys/kernel/random/boot_id", "vmstat"];
+/// Those about the network name space that Tare lives in, where it is the host's.
+const OWN_NETWORK: [&str; 2] = ["sys/net/netfilter/nf_conntrack_count", "sys/net/netfilter/nf_conntrack_max"];
 
 /// What one look wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,10 +67,17 @@ impl Recorder {
         let dir = if self.looks == 1 { self.dir.clone() } else { self.dir.join(&name) };
         let mut look = Look { roots: &self.roots, dir, faults: Map::new(), identity: BTreeMap::new(), written: Written::default() };
         // As in a live look the endpoints come first. They take their time, so the clock is read after the kernel's counters.
-        let pids = look.docker().await?;
+        let (mut docker, pids) = answers::docker(&self.roots.docker).await;
+        look.written.containers = docker.keys().filter(|asked| asked.ends_with(answers::INSPECT)).count();
         look.instance().await?;
         look.machine()?;
         let containers = look.tree()?;
+        let unseen: Vec<&ContainerId> = pids.keys().filter(|id| !containers.values().any(|held| held == *id)).collect();
+        // As in a live look: one alone may be our own cgroup.
+        if pids.len() - unseen.len() <= 1 {
+            docker.extend(answers::stats(&self.roots.docker, &unseen).await);
+        }
+        look.answers("docker", docker)?;
         look.networks(&containers, pids)?;
         let now = self.roots.clock.now();
         self.clock.insert(name, json!({ "wall": now.wall, "boot_s": now.boot.map(|boot| boot.as_secs_f64()) }));
@@ -86,13 +97,6 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn docker(&mut self) -> Result<HashMap<ContainerId, u32>, Error> {
-        let (answers, pids) = answers::docker(&self.roots.docker).await;
-        self.written.containers = answers.keys().filter(|asked| asked.ends_with(answers::INSPECT)).count();
-        self.answers("docker", answers)?;
-        Ok(pids)
-    }
-
     async fn instance(&mut self) -> Result<(), Error> {
         let answers = answers::instance(&self.roots.imds).await;
         self.answers("imds", answers)
@@ -114,8 +118,21 @@ impl Look<'_> {
         }
         self.copy(&self.roots.sys.path(host::ONLINE_CPUS), &Path::new("sys").join(host::ONLINE_CPUS))?;
         if let Ok(stat) = self.roots.read_proc("stat") {
-            let kept: Vec<&str> = stat.lines().filter(|line| line.starts_with("cpu") || line.starts_with("btime")).collect();
-            self.write(Path::new("proc/stat"), (kept.join("\n") + "\n").as_bytes())?;
+            self.write(Path::new("proc/stat"), sums(&stat).as_bytes())?;
+        }
+        let sight = Sight::of(self.roots);
+        for file in OWN_NETWORK.iter().filter(|_| sight.same) {
+            self.copy(&self.roots.proc.path(file), &Path::new("proc").join(file))?;
+        }
+        if let Ok(text) = self.roots.read_proc("1/net/dev")
+            && sight.links
+        {
+            for interface in dev::parse(text.as_bytes(), &[]).net.iter().filter(|one| !one.name.contains('/')) {
+                for file in LINK_FILES {
+                    let below = format!("class/net/{}/{file}", interface.name);
+                    self.copy_quietly(&self.roots.sys.path(&below), &Path::new("sys").join(below))?;
+                }
+            }
         }
         let host = host::identity(self.roots);
         let host = json!({ "name": host.name, "arch": host.arch, "os": host.os, "kernel": host.kernel });
@@ -198,6 +215,9 @@ impl Look<'_> {
             let Ok(meta) = fs::metadata(&path) else { continue };
             let recorded = Path::new("proc").join(pid.to_string());
             self.copy(&path, &recorded.join("net/dev"))?;
+            for (file, _) in sockets::FILES {
+                self.copy(&self.roots.proc.path(&format!("{pid}/net/{file}")), &recorded.join("net").join(file))?;
+            }
             // From a private cgroup name space our own says nothing: left out, Docker's word is taken for it.
             if let (Some(id), Ok(text)) = (id, self.roots.read_proc(&format!("{pid}/cgroup")))
                 && text.contains(id.as_str())
@@ -236,6 +256,11 @@ impl Look<'_> {
         }
     }
 
+    /// The same of a file that may refuse to be read without anyone missing it, as `speed` of a virtual interface.
+    fn copy_quietly(&mut self, from: &Path, recorded: &Path) -> Result<(), Error> {
+        roots::read(from, FILE_LIMIT).map_or(Ok(()), |bytes| self.write(recorded, &bytes))
+    }
+
     fn fault(&mut self, recorded: &Path, problem: &io::Error) {
         self.faults.entry("errno").or_insert_with(|| json!({}))[&*recorded.to_string_lossy()] = roots::errno_name(problem).into();
     }
@@ -244,6 +269,25 @@ impl Look<'_> {
         self.written.files += 1;
         write(&self.dir.join(recorded), bytes)
     }
+}
+
+/// The lines of `/proc/stat` that are read: of interrupts the sums alone.
+fn sums(stat: &str) -> String {
+    let mut kept = String::new();
+    for line in stat.lines() {
+        let mut words = line.split_ascii_whitespace();
+        match words.next() {
+            Some(word) if word.starts_with("cpu") || word == "btime" => kept += line,
+            Some(word @ ("intr" | "ctxt" | "processes" | "procs_running" | "procs_blocked" | "softirq")) => {
+                kept += word;
+                kept.push(' ');
+                kept += words.next().unwrap_or_default();
+            }
+            _ => continue,
+        }
+        kept.push('\n');
+    }
+    kept
 }
 
 /// Nothing below it has a row of its own. What is no Docker id is AWS's: a Kubernetes node may lie in it.

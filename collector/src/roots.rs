@@ -62,7 +62,7 @@ impl Layers {
 pub enum Address {
     /// A Unix socket.
     Unix(PathBuf),
-    /// `http://host:port`, no path.
+    /// `http://host:port` or `https://host:port`, no path.
     Http(String),
     /// A file of recorded answers (`answers.json`).
     Answers(PathBuf),

@@ -1,5 +1,8 @@
 //! What one look at a host says, believed and joined: plain data. Identity is shared (`Arc`), figures are copied.
 
+mod machine;
+mod sockets;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +12,9 @@ use smallvec::SmallVec;
 
 use crate::identity::{CgroupPath, ContainerId, Key};
 use crate::units::{Bytes, Cores, Limit, Stamp, seconds};
+
+pub use machine::{Activity, BlockDevice, CpuModes, FileSystem, Link, Machine, Meminfo, Paging, Room, Transfers, Used};
+pub use sockets::{Sockets, Tcp, Udp};
 
 /// One look at one host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +27,18 @@ pub struct Snapshot {
     pub workloads: Vec<Workload>,
     /// What could not be seen, and why. Sorted.
     pub gaps: Vec<Gap>,
+    /// What the bounds of the settings left out.
+    #[serde(default)]
+    pub cut: Cut,
+}
+
+/// Things that are there and were left out of a look, because there are more than the settings allow. A gap says the same in words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Cgroups, above `cgroup.max_groups`.
+    pub cgroups: u64,
+    /// Containers of Docker's list, above `docker.max_containers`.
+    pub containers: u64,
 }
 
 /// Who said it.
@@ -35,6 +53,9 @@ pub enum SourceName {
     Host,
     /// The Docker API.
     Docker,
+    /// The Docker API's stats, where the tree does not show Docker's containers.
+    #[serde(rename = "docker-stats")]
+    DockerStats,
     /// The EC2 instance metadata service.
     Imds,
     /// Values given in the settings.
@@ -49,6 +70,7 @@ impl SourceName {
             SourceName::Net => "net",
             SourceName::Host => "host",
             SourceName::Docker => "docker",
+            SourceName::DockerStats => "docker-stats",
             SourceName::Imds => "imds",
             SourceName::Settings => "settings",
         }
@@ -98,8 +120,11 @@ pub struct Host {
     pub memory: Option<Bytes>,
     /// Mean run-queue length over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
-    /// What the whole machine uses: CPU time, memory (used = total - free; working set = that - inactive file pages), pressure.
+    /// What the whole machine uses: CPU time, memory (used = total - free; working set = that - inactive file pages), pressure, block devices, network
+    /// (bridges and interfaces that end in a container left out: their traffic is the containers') and its sockets.
     pub usage: Usage,
+    /// What else the kernel counts of the whole machine.
+    pub machine: Option<Arc<Machine>>,
     /// File systems Tare depends on.
     pub disks: Vec<Disk>,
     /// Which cgroup trees are here.
@@ -410,6 +435,35 @@ pub struct Usage {
     pub pressure: Option<Seen<Pressure>>,
     /// Processes and threads (`pids.current`).
     pub pids: Option<Seen<u64>>,
+    /// Processes, without their threads (`cgroup.procs`); those of cgroups nested in it are not known. Read at every twelfth look.
+    pub processes: Option<Seen<u64>>,
+    /// Open files of its processes. Read at every twelfth look.
+    pub files: Option<Seen<OpenFiles>>,
+    /// Huge pages, where the machine has some. Read at every twelfth look.
+    pub huge: Option<Seen<Huge>>,
+    /// Sockets, where `net` is. Read in every sixth to thirtieth look, by how many name spaces there are, and shared between those.
+    pub sockets: Option<Arc<Seen<Sockets>>>,
+}
+
+/// Open files of some processes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenFiles {
+    /// Descriptors, summed over the processes. Known without a right since Linux 6.2 (the size of `/proc/<pid>/fd`), else only of one's own.
+    pub open: Option<u64>,
+    /// How many its first process may have open (soft `Max open files` of `/proc/<pid>/limits`).
+    pub limit: Limit<u64>,
+}
+
+/// One row a page size; two fit without an allocation.
+pub type Huge = SmallVec<[HugePages; 2]>;
+
+/// Huge pages of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HugePages {
+    /// The size of one.
+    pub size: Bytes,
+    /// All in use.
+    pub used: Bytes,
 }
 
 /// CPU time since the cgroup was made.
@@ -466,12 +520,40 @@ pub struct Memory {
     pub kernel: Option<Bytes>,
     /// Socket buffers.
     pub sock: Option<Bytes>,
+    /// Pages of files that processes have mapped, part of `file`.
+    pub mapped: Option<Bytes>,
+    /// Pages of files that wait to be written.
+    pub dirty: Option<Bytes>,
+    /// Pages of files that are being written.
+    pub writeback: Option<Bytes>,
+    /// Anonymous pages used lately, tmpfs among them.
+    pub active_anon: Option<Bytes>,
+    /// Anonymous pages not used lately, tmpfs among them.
+    pub inactive_anon: Option<Bytes>,
+    /// Pages of files used lately.
+    pub active_file: Option<Bytes>,
+    /// Pages of files not used lately: the first to go.
+    pub inactive_file: Option<Bytes>,
+    /// Pages that cannot be reclaimed.
+    pub unevictable: Option<Bytes>,
+    /// Stacks in the kernel (v2).
+    pub kernel_stack: Option<Bytes>,
+    /// Page tables (v2).
+    pub page_tables: Option<Bytes>,
+    /// Memory that holds what zswap has compressed (v2).
+    pub zswap: Option<Bytes>,
+    /// What lies compressed in it (v2); part of `swap`.
+    pub zswapped: Option<Bytes>,
     /// The highest `used` so far.
     pub peak: Option<Bytes>,
     /// Swapped out; v1 memsw less usage, never below zero.
     pub swap: Option<Bytes>,
+    /// Page faults of all kinds.
+    pub faults: Option<u64>,
     /// Page faults that had to read from disk.
     pub major_faults: Option<u64>,
+    /// Pages that were needed again soon after they had been thrown out: the sign of too little memory.
+    pub refaults: Option<u64>,
     /// Throttled at `memory.high` (v2).
     pub high_events: Option<u64>,
     /// Ran into the limit; v1 `memory.failcnt`.

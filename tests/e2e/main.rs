@@ -2,14 +2,17 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod cadvisor;
 mod case;
 mod corpus;
+mod door;
 mod exposition;
 mod faults;
 mod figures;
 mod hosts;
 mod house;
 mod judge;
+mod openmetrics;
 mod program;
 mod prometheus;
 mod question;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use collector::roots::{Address, Clock, Roots};
-use collector::sources::cgroup::{mounts, v1, v2};
-use collector::sources::docker::{self, DockerSource};
-use collector::sources::host::machine;
+use collector::sources::cgroup::{mounts, seldom, v1, v2};
+use collector::sources::docker::{self, DockerSource, stats};
+use collector::sources::host::{blocks, links, machine, mounted};
 use collector::sources::imds::{self, Imds};
-use collector::sources::net::{dev, processes};
+use collector::sources::net::{dev, processes, sockets};
 use collector::sources::{Source, psi, text};
 use collector::units::{Limit, Stamp};
 
@@ -24,11 +24,16 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mountinfo", mountinfo),
     ("owner", owner),
     ("net_dev", net_dev),
+    ("net_sockets", net_sockets),
+    ("processes", process_files),
+    ("diskstats", diskstats),
+    ("mounted", file_systems),
     ("psi", pressure),
     ("proc", proc_files),
     ("docker_list", docker_list),
     ("docker_inspect", docker_inspect),
     ("docker_events", docker_events),
+    ("docker_stats", docker_stats),
     ("answers", answers),
     ("imds", metadata),
     ("settings", settings),
@@ -93,6 +98,38 @@ fn net_dev(bytes: &[u8]) {
     assert_eq!(dev::parse(bytes, &read.net), read, "the same file says the same, whatever was known");
 }
 
+fn net_sockets(bytes: &[u8]) {
+    use collector::snapshot::Sockets;
+    let mut read = Sockets::default();
+    sockets::counters(bytes, &mut read);
+    let mut again = read;
+    sockets::counters(bytes, &mut again);
+    assert_eq!(again, read, "what is said twice is counted once");
+    sockets::levels(bytes, &mut read);
+}
+
+fn process_files(bytes: &[u8]) {
+    let found = seldom::processes(bytes);
+    assert!(found.numbers.len() as u64 <= found.count && found.numbers.len() <= 64);
+    let _ = seldom::limits(bytes);
+    let _ = links::up(&String::from_utf8_lossy(bytes));
+}
+
+fn diskstats(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let read = blocks::parse(&text, &[]);
+    assert!(read.devices.len() <= blocks::MOST_DEVICES && read.devices.is_sorted_by(|a, b| a.name < b.name), "each once, sorted");
+    assert_eq!(blocks::parse(&text, &read.devices), read, "the same file says the same, whatever was known");
+    assert_eq!(blocks::io(&read.devices).len(), read.devices.len());
+}
+
+fn file_systems(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (found, _) = mounted::find(&text, &text);
+    assert!(found.len() <= mounted::MOST && found.iter().all(|one| one.ours.is_some()), "what is mounted here can be reached here");
+    assert!(mounted::find(&text, "").0.iter().all(|one| one.ours.is_none()));
+}
+
 fn pressure(bytes: &[u8]) {
     let whole = b"some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n";
     let _ = psi::parse(bytes);
@@ -103,7 +140,8 @@ fn pressure(bytes: &[u8]) {
 fn proc_files(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = (machine::stat(&text), machine::resident(&text));
-    let (total, memory) = machine::meminfo(&text);
+    let _ = (machine::vmstat(bytes), machine::file_nr(&text), machine::offered(&text));
+    let machine::Memories { total, memory, .. } = machine::meminfo(&text);
     if let (Some(used), Some(set)) = (memory.used, memory.working_set) {
         assert!(set <= used && total.is_some_and(|total| used <= total));
     }
@@ -125,6 +163,19 @@ fn docker_inspect(bytes: &[u8]) {
 fn docker_events(bytes: &[u8]) {
     let lines = bytes.split(|byte| *byte == b'\n').count();
     assert!(docker::spoken_of(bytes) <= lines, "an event speaks of one container");
+}
+
+fn docker_stats(bytes: &[u8]) {
+    let Ok(Some(sample)) = stats::answer::parse(bytes) else { return };
+    no_sentinel(sample.memory_limit.value().map(|bytes| bytes.0));
+    no_sentinel(sample.pids_limit.value());
+    let memory = sample.usage.memory.map(|memory| memory.is).unwrap_or_default();
+    assert!(memory.working_set.is_none_or(|set| Some(set) <= memory.used), "a part is no more than the whole");
+    let devices = sample.usage.io.map(|io| io.is).unwrap_or_default();
+    let distinct: std::collections::BTreeSet<_> = devices.iter().map(|row| row.device).collect();
+    assert_eq!(distinct.len(), devices.len(), "one row a device");
+    let net = sample.usage.net.map(|net| net.is).unwrap_or_default();
+    assert!(net.len() <= dev::MOST_INTERFACES && net.is_sorted_by(|a, b| a.name < b.name) && net.iter().all(|one| &*one.name != "lo"), "each once, sorted");
 }
 
 fn answers(bytes: &[u8]) {

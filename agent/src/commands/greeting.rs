@@ -5,11 +5,11 @@ use collector::snapshot::CgroupVersion;
 
 use crate::report::Report;
 
-use super::figures;
-use super::table::clean;
+use crate::words::clean;
+use crate::words::figures;
 
-/// Three lines about the first look. `listen`: the address that is served, as it was opened.
-pub fn greeting(report: &Report, listen: std::net::SocketAddr) -> String {
+/// Three lines about the first look. `listen`: the address that is served, as it was opened, and whether over TLS.
+pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> String {
     let host = &report.host.seen;
     let cores = host.cores.map(|cores| format!("{cores} core{}", if cores == 1 { "" } else { "s" }));
     let about: Vec<String> = [host.arch.as_deref().map(str::to_owned), cores, host.memory.map(|memory| memory.to_string())].into_iter().flatten().collect();
@@ -30,7 +30,8 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr) -> String {
         Some(price) => format!("{} in {}: {} $/h, price of {}", price.sku, price.region, figures::price(price.usd), price.since),
         None => format!("price of this machine unknown: {}; see: tare doctor", report.host.cost.why_no_price.as_deref().unwrap_or("not known yet")),
     };
-    let serving = format!("serving http://{listen}  (/metrics, /report.json)   nothing is sent anywhere");
+    let scheme = if tls { "https" } else { "http" };
+    let serving = format!("serving {scheme}://{listen}  (page /, metrics /metrics)   nothing is sent anywhere");
     [found, price, serving].map(|line| clean(&line) + "\n").concat()
 }
 
@@ -49,12 +50,12 @@ mod tests {
             "\
 tare {version}  ·  web-1 (x86_64, 2 cores, 8.00 GiB)  ·  cgroup v2  ·  Docker: no  ·  ECS: yes  ·  Kubernetes: no
 m7i.large in us-east-1: 0.1008 $/h, price of 2026-02-07
-serving http://127.0.0.1:9464  (/metrics, /report.json)   nothing is sent anywhere
+serving http://127.0.0.1:9464  (page /, metrics /metrics)   nothing is sent anywhere
 "
         );
-        assert_eq!(greeting(&report, listen), expected);
+        assert_eq!(greeting(&report, listen, false), expected);
         report.host.cost = Default::default();
         report.host.cost.why_no_price = Some("not EC2: set host.instance_type".into());
-        assert!(greeting(&report, listen).contains("\nprice of this machine unknown: not EC2: set host.instance_type; see: tare doctor\n"));
+        assert!(greeting(&report, listen, true).contains("\nprice of this machine unknown: not EC2: set host.instance_type; see: tare doctor\n"));
     }
 }

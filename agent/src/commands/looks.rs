@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use collector::http::Client;
-use collector::roots::Address;
-
+use super::near::Near;
 use crate::args::View;
 use crate::config::Settings;
 use crate::pipeline;
@@ -25,23 +23,19 @@ pub async fn looks(settings: &Settings, view: &View) -> Result<Vec<Arc<Report>>>
         return pipeline::replay(settings, dir).await;
     }
     if let Some(url) = &view.url {
-        let report = ask(url, ASKED).await.with_context(|| format!("no report from the Tare at {url}"))?;
-        return Ok(vec![Arc::new(report)]);
+        let report = async { report(&Near::at(url)?, ASKED).await };
+        return Ok(vec![Arc::new(report.await.with_context(|| format!("no report from the Tare at {url}"))?)]);
     }
-    if settings.listen.ip().is_loopback()
-        && let Ok(report) = ask(&format!("http://{}", settings.listen), TRIED).await
+    if let Ok(near) = Near::here(settings)
+        && let Ok(report) = report(&near, TRIED).await
     {
         return Ok(vec![Arc::new(report)]);
     }
     Ok(pipeline::twice(settings, view.span).await)
 }
 
-async fn ask(url: &str, patience: Duration) -> Result<Report> {
-    let url = url.trim_end_matches('/');
-    if !url.starts_with("http://") {
-        bail!("a URL begins with http://");
-    }
-    let body = Client::new(Address::Http(url.into())).get("/report.json", &[], Instant::now() + patience, LARGEST).await?;
+async fn report(near: &Near, patience: Duration) -> Result<Report> {
+    let body = near.ask("/report.json", Instant::now() + patience, LARGEST).await?;
     let report: Report = serde_json::from_slice(&body).map_err(|problem| anyhow!("its answer is no report: {problem}"))?;
     if *report.schema != *SCHEMA {
         bail!("its report is of the schema {:?}, this program reads {SCHEMA:?}", report.schema);

@@ -12,8 +12,11 @@ use collector::identity::Key;
 use collector::snapshot::{About, ContainerAbout, Usage};
 
 use super::block::{Block, Naming, Part, Rank, RowKey};
+use super::choice::Choice;
+use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{self, ELSEWHERE, FILE_SYSTEM, GAP, HOST_PRICE_INFO, OWN, SOURCE, has_ended, network};
 use super::labels::LabelSet;
+use super::page::Page;
 use super::schema::Table;
 use crate::cost::Elsewhere;
 use crate::report::{ContainerRow, HostRow, Report, WorkloadRow};
@@ -27,15 +30,19 @@ pub struct Frame {
     host: Blocks<HostRow>,
     price_info: Block,
     file_system: Block,
+    block_device: Block,
+    mount: Block,
+    link: Block,
     source: Block,
     gap: Block,
 }
 
 /// What stands in the labels of a whole frame.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Default)]
 struct Place {
     cluster: Option<Arc<str>>,
     host: Option<Arc<str>>,
+    choice: Arc<Choice>,
 }
 
 /// The blocks of one table.
@@ -54,26 +61,34 @@ impl Default for Frame {
 }
 
 impl Frame {
-    /// A frame without rows.
+    /// A frame without rows that tells everything.
     pub fn new() -> Frame {
-        let mut host = Blocks::of(&families::HOST);
-        host.rows = host.rows.and(&OWN);
+        Frame::of(&Arc::default())
+    }
+
+    /// A frame without rows that tells what is wanted.
+    pub fn of(choice: &Arc<Choice>) -> Frame {
+        let mut host = Blocks::of(&families::HOST, choice);
+        host.rows = host.rows.and(&OWN).and(&MACHINE).chosen(choice);
         Frame {
-            place: Place::default(),
-            container: Blocks::of(&families::CONTAINER),
-            workload: Blocks::of(&families::WORKLOAD),
-            elsewhere: Block::of(&ELSEWHERE),
+            place: Place { choice: Arc::clone(choice), ..Place::default() },
+            container: Blocks::of(&families::CONTAINER, choice),
+            workload: Blocks::of(&families::WORKLOAD, choice),
+            elsewhere: Block::of(&ELSEWHERE).chosen(choice),
             host,
-            price_info: Block::info(&HOST_PRICE_INFO),
-            file_system: Block::of(&FILE_SYSTEM),
-            source: Block::of(&SOURCE),
-            gap: Block::of(&GAP),
+            price_info: Block::info(&HOST_PRICE_INFO).chosen(choice),
+            file_system: Block::of(&FILE_SYSTEM).chosen(choice),
+            block_device: Block::of(&BLOCK_DEVICE).chosen(choice),
+            mount: Block::of(&MOUNT).chosen(choice),
+            link: Block::of(&LINK).chosen(choice),
+            source: Block::of(&SOURCE).chosen(choice),
+            gap: Block::of(&GAP).chosen(choice),
         }
     }
 
     /// The blocks, in the order they are told.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.source, &self.gap];
+        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.block_device, &self.mount, &self.link, &self.source, &self.gap];
         self.container.blocks().into_iter().chain(self.workload.blocks()).chain(self.host.blocks()).chain(rest)
     }
 
@@ -102,9 +117,18 @@ impl Frame {
     fn start(&mut self, report: &Report) {
         let moved = self.place.cluster != report.cluster || self.place.host != report.host.seen.name;
         if moved {
-            self.place = Place { cluster: report.cluster.clone(), host: report.host.seen.name.clone() };
+            (self.place.cluster, self.place.host) = (report.cluster.clone(), report.host.seen.name.clone());
         }
-        let rest = [&mut self.elsewhere, &mut self.price_info, &mut self.file_system, &mut self.source, &mut self.gap];
+        let rest = [
+            &mut self.elsewhere,
+            &mut self.price_info,
+            &mut self.file_system,
+            &mut self.block_device,
+            &mut self.mount,
+            &mut self.link,
+            &mut self.source,
+            &mut self.gap,
+        ];
         for block in self.container.blocks_mut().into_iter().chain(self.workload.blocks_mut()).chain(self.host.blocks_mut()).chain(rest) {
             block.start(moved);
         }
@@ -118,6 +142,9 @@ impl Frame {
         if let Some(own) = &host.seen.own {
             self.host.rows.put(next, &OWN, row, own, false);
         }
+        if let Some(machine) = &host.seen.machine {
+            self.host.rows.put(next + OWN.metrics.len(), &MACHINE, row, machine, false);
+        }
         let Some(above) = self.host.rows.above(row) else { return };
         if host.cost.price.is_some() {
             self.price_info.tell(above, self.place.host(), &HOST_PRICE_INFO, host, None);
@@ -125,6 +152,19 @@ impl Frame {
         for disk in &host.seen.disks {
             let row = self.file_system.row_below(above, 0, "filesystem", Part::Name(disk.what.clone()));
             self.file_system.put(0, &FILE_SYSTEM, row, disk, false);
+        }
+        for device in host.seen.machine.iter().flat_map(|machine| &machine.disks).flat_map(|disks| &disks.is) {
+            let row = self.block_device.row_below(above, 0, "device", Part::BlockDevice(device.device, device.name.clone()));
+            self.block_device.put(0, &BLOCK_DEVICE, row, device, false);
+        }
+        for one in host.seen.machine.iter().flat_map(|machine| machine.filesystems.iter()) {
+            let part = Part::Mount("source", one.mounted.clone(), one.source.clone(), one.kind.clone());
+            let row = self.mount.row_below(above, 0, "mountpoint", part);
+            self.mount.put(0, &MOUNT, row, one, false);
+        }
+        for link in host.seen.machine.iter().flat_map(|machine| machine.links.iter()) {
+            let row = self.link.row_below(above, 0, "interface", Part::Name(link.name.clone()));
+            self.link.put(0, &LINK, row, link, false);
         }
         for source in &report.sources {
             let row = self.source.row_below(above, 0, "source", Part::Source(source.source));
@@ -180,14 +220,32 @@ impl Frame {
     }
 }
 
+impl Page for Frame {
+    fn fill(&mut self, report: &Report) {
+        Frame::fill(self, report);
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        Frame::blocks(self)
+    }
+
+    fn cut(&self) -> usize {
+        Frame::cut(self)
+    }
+
+    fn external(&self) -> &str {
+        self.place.choice.external()
+    }
+}
+
 impl<R> Blocks<R> {
-    fn of(table: &'static Table<R>) -> Blocks<R> {
+    fn of(table: &'static Table<R>, choice: &Arc<Choice>) -> Blocks<R> {
         Blocks {
             table,
-            info: Block::info(&table.info),
-            rows: Block::of(&table.own).and(&table.usage),
-            devices: Block::of(&table.device),
-            interfaces: Block::of(&table.interface),
+            info: Block::info(&table.info).chosen(choice),
+            rows: Block::of(&table.own).and(&table.usage).chosen(choice),
+            devices: Block::of(&table.device).chosen(choice),
+            interfaces: Block::of(&table.interface).chosen(choice),
         }
     }
 
@@ -225,8 +283,16 @@ impl Place {
     }
 
     fn push(&self, labels: &mut LabelSet) {
-        labels.push("cluster", self.cluster.as_deref().unwrap_or_default());
-        labels.push("host", self.host());
+        self.push_cluster(labels);
+        if !self.choice.drops("host") {
+            labels.push("host", self.host());
+        }
+    }
+
+    fn push_cluster(&self, labels: &mut LabelSet) {
+        if !self.choice.drops("cluster") {
+            labels.push("cluster", self.cluster.as_deref().unwrap_or_default());
+        }
     }
 
     fn push_workload(&self, about: &About, loose: Option<&Arc<ContainerAbout>>, naming: Naming, labels: &mut LabelSet) {
@@ -252,7 +318,7 @@ impl Place {
     /// What the series of a workload and of its containers share.
     fn push_shared(&self, about: &About, naming: Naming, labels: &mut LabelSet) {
         match &about.key {
-            Key::Task(_) | Key::Pod(_) => labels.push("cluster", self.cluster.as_deref().unwrap_or_default()),
+            Key::Task(_) | Key::Pod(_) => self.push_cluster(labels),
             Key::Loose(_) | Key::Unit(_) | Key::System => self.push(labels),
         }
         match &about.key {

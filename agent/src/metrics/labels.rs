@@ -73,7 +73,7 @@ impl LabelSet {
 }
 
 /// `,name="value"` with the three escapes of the text format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats).
-fn render(name: &str, value: &str, block: &mut String) {
+pub(super) fn render(name: &str, value: &str, block: &mut String) {
     if !block.is_empty() {
         block.push(',');
     }

@@ -60,8 +60,10 @@ pub struct Metric<R: 'static> {
 /// What a metric is, apart from how it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About {
-    /// Our dotted name, without prefix, unit or suffix: `container.cpu.time`.
+    /// Our dotted name, without prefix, unit or suffix: `container.cpu.time`; or the whole name, where another program gave it.
     pub name: &'static str,
+    /// Who gave the name.
+    pub by: By,
     /// The unit of its value.
     pub unit: Unit,
     /// How it behaves.
@@ -70,6 +72,15 @@ pub struct About {
     pub tier: Tier,
     /// One sentence.
     pub help: &'static str,
+}
+
+/// Who gave a metric its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// We did: prefix, unit and suffix follow from it.
+    Us,
+    /// Another program did: it is kept to the letter.
+    Others,
 }
 
 /// How a metric is read out of a row. `None` is not known, and gives no series.
@@ -134,6 +145,8 @@ pub enum Kind {
     Gauge,
     /// A spread of values.
     Histogram,
+    /// Always 1: its labels tell.
+    Info,
 }
 
 /// How much a metric matters: sinks that cost money send the first ones first.
@@ -150,6 +163,9 @@ pub enum Tier {
 impl About {
     /// The name in Prometheus: `tare_container_cpu_time_seconds_total`.
     pub fn prometheus(&self) -> String {
+        if self.by == By::Others {
+            return self.name.to_owned();
+        }
         let mut name = format!("tare_{}", self.name.replace('.', "_"));
         if let Some(word) = self.unit.word() {
             name.push('_');
@@ -159,6 +175,30 @@ impl About {
             name.push_str("_total");
         }
         name
+    }
+
+    /// What stands above its series in the text format 0.0.4.
+    pub fn head(&self) -> String {
+        let name = self.prometheus();
+        format!("# HELP {name} {}\n# TYPE {name} {}\n", self.help, self.kind.prometheus())
+    }
+
+    /// What stands above its series in OpenMetrics 1.0. A family there is called without the suffix of its samples; a counter whose name lacks it can only be
+    /// of unknown type, as in client_golang (expfmt/openmetrics_create.go). A unit is told only where the name ends in it, and never of an info.
+    pub fn open_head(&self) -> String {
+        let name = self.prometheus();
+        let (family, kind) = match self.kind {
+            Kind::Counter => name.strip_suffix("_total").map_or((&*name, "unknown"), |family| (family, "counter")),
+            Kind::Info => name.strip_suffix("_info").map_or((&*name, "gauge"), |family| (family, "info")),
+            Kind::Level | Kind::Gauge | Kind::Histogram => (&*name, self.kind.prometheus()),
+        };
+        let mut head = format!("# TYPE {family} {kind}\n");
+        let ends = |word: &&str| family.strip_suffix(word).is_some_and(|rest| rest.ends_with('_'));
+        if let Some(word) = self.unit.word().filter(ends) {
+            head.push_str(&format!("# UNIT {family} {word}\n"));
+        }
+        head.push_str(&format!("# HELP {family} {}\n", self.help));
+        head
     }
 
     /// The name in OpenTelemetry: that of the semantic conventions, else our own below `tare.`.
@@ -207,7 +247,7 @@ impl Kind {
     pub fn prometheus(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
-            Kind::Level | Kind::Gauge => "gauge",
+            Kind::Level | Kind::Gauge | Kind::Info => "gauge",
             Kind::Histogram => "histogram",
         }
     }
@@ -246,8 +286,40 @@ mod tests {
             ("workload.cost.now", Unit::UsdPerHour, Level, "tare_workload_cost_now_usd_per_hour", "tare.workload.cost.now"),
             ("container.cpu.limit", Unit::Cores, Gauge, "tare_container_cpu_limit_cores", "tare.container.cpu.limit"),
         ] {
-            let about = About { name, unit, kind, tier: Tier::Detail, help: "" };
+            let about = About { name, by: By::Us, unit, kind, tier: Tier::Detail, help: "" };
             assert_eq!((about.prometheus().as_str(), about.otel().as_str()), (prometheus, otel));
+        }
+    }
+
+    #[test]
+    fn heads_follow_the_rules_of_each_format() {
+        use Kind::{Counter, Gauge, Info, Level};
+        for (by, name, unit, kind, text, open) in [
+            (
+                By::Us,
+                "a.time",
+                Unit::Seconds,
+                Counter,
+                "# TYPE tare_a_time_seconds_total counter",
+                "# TYPE tare_a_time_seconds counter\n# UNIT tare_a_time_seconds seconds\n# HELP tare_a_time_seconds H.\n",
+            ),
+            (By::Us, "a.kills", Unit::Of("kill"), Counter, "# TYPE tare_a_kills_total counter", "# TYPE tare_a_kills counter\n# HELP tare_a_kills H.\n"),
+            (
+                By::Us,
+                "a.cost",
+                Unit::UsdPerHour,
+                Level,
+                "# TYPE tare_a_cost_usd_per_hour gauge",
+                "# TYPE tare_a_cost_usd_per_hour gauge\n# UNIT tare_a_cost_usd_per_hour usd_per_hour\n# HELP tare_a_cost_usd_per_hour H.\n",
+            ),
+            (By::Us, "a.info", Unit::Number, Info, "# TYPE tare_a_info gauge", "# TYPE tare_a info\n# HELP tare_a H.\n"),
+            (By::Others, "a_failcnt", Unit::Number, Counter, "# TYPE a_failcnt counter", "# TYPE a_failcnt unknown\n# HELP a_failcnt H.\n"),
+            (By::Others, "a_rss", Unit::Bytes, Gauge, "# TYPE a_rss gauge", "# TYPE a_rss gauge\n# HELP a_rss H.\n"),
+            (By::Others, "a_megabytes", Unit::Bytes, Gauge, "# TYPE a_megabytes gauge", "# TYPE a_megabytes gauge\n# HELP a_megabytes H.\n"),
+        ] {
+            let about = About { name, by, unit, kind, tier: Tier::Detail, help: "H." };
+            assert_eq!(about.head(), format!("# HELP {} H.\n{text}\n", about.prometheus()));
+            assert_eq!(about.open_head(), open);
         }
     }
 }

@@ -1,3 +1,4 @@
 //! Tells: each sink encodes frames or reports for one outside world.
 
+pub mod gzip;
 pub mod prometheus;

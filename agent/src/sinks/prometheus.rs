@@ -1,42 +1,165 @@
-//! A frame as Prometheus text, format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats). No timestamps; what is not known has no line.
+//! A page as Prometheus reads it: its text format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats) or OpenMetrics 1.0
+//! (prometheus.io/docs/specs/om/open_metrics_spec). The lines of the series are the same in both, what stands above and below them is not.
+//! No timestamps; what is not known has no line.
 
 use std::time::Duration;
 
+use ::prometheus::proto::{Metric, MetricFamily, MetricType};
+
 use crate::cost::UsdPerHour;
-use crate::metrics::frame::Frame;
+use crate::metrics::agent::Agent;
+use crate::metrics::block::Column;
+use crate::metrics::choice::Choice;
+use crate::metrics::families::AGENT;
+use crate::metrics::page::Page;
 use crate::metrics::schema::Value;
 
-/// The `Content-Type` of what [`encode`] writes.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// How the lines are framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
 
-/// Appends every series to `out`: help and type once, the lines of one metric together. Allocates only while `out` grows.
-pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
-    for block in frame.blocks() {
+impl Format {
+    /// The `Content-Type` of it.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// What stands behind the last line.
+    pub fn end(self) -> &'static [u8] {
+        match self {
+            Format::Text => b"",
+            Format::OpenMetrics => b"# EOF\n",
+        }
+    }
+
+    fn head(self, column: &Column) -> &str {
+        match self {
+            Format::Text => &column.head,
+            Format::OpenMetrics => &column.open_head,
+        }
+    }
+}
+
+/// Text is handed on in blocks of a little more than this many bytes.
+pub const BLOCK: usize = 64 << 10;
+
+/// Appends every series to `out` in the text format. Allocates only while `out` grows.
+pub fn encode(page: &impl Page, out: &mut Vec<u8>) {
+    encode_in_blocks(page, Format::Text, out, |_| {});
+}
+
+/// Appends every series to `out`: what stands above a metric once, its lines together. Whenever `out` holds a [`BLOCK`], `full` may take it away; the rest is
+/// left in `out`. What ends the text ([`Format::end`]) is for the caller.
+pub fn encode_in_blocks(page: &impl Page, format: Format, out: &mut Vec<u8>, mut full: impl FnMut(&mut Vec<u8>)) {
+    let external = page.external();
+    for block in page.blocks() {
         for column in block.columns().iter().filter(|column| !column.samples.is_empty()) {
-            out.extend_from_slice(column.head.as_bytes());
+            out.extend_from_slice(format.head(column).as_bytes());
             for sample in &column.samples {
                 out.extend_from_slice(column.name.as_bytes());
-                let labels = block.labels(sample).block();
-                let mut before = b'{';
-                if !labels.is_empty() {
-                    out.push(before);
-                    out.extend_from_slice(labels.as_bytes());
-                    before = b',';
-                }
+                let mut labels = Labels { out, before: b'{' };
+                labels.add(external);
+                labels.add(block.labels(sample).block());
                 // The words of a split are our own and need no escape.
                 if let Some((label, words)) = &column.split {
-                    out.push(before);
-                    out.extend_from_slice(label.as_bytes());
-                    out.extend_from_slice(b"=\"");
-                    out.extend_from_slice(words[sample.word as usize].as_bytes());
-                    out.push(b'"');
-                    before = b',';
+                    labels.pair(label, words[sample.word as usize]);
                 }
-                out.extend_from_slice(if before == b',' { b"} " } else { b" " });
+                labels.close();
                 number(sample.value, out);
                 out.push(b'\n');
+                if out.len() >= BLOCK {
+                    full(out);
+                }
             }
         }
+    }
+}
+
+/// Appends Tare's own live counters.
+pub fn encode_own(agent: &Agent, choice: &Choice, format: Format, out: &mut Vec<u8>) {
+    for family in agent.families() {
+        let about = AGENT.metrics.iter().map(|metric| &metric.about).find(|about| about.prometheus() == family.name());
+        let Some(about) = about.filter(|_| choice.keeps(family.name())) else { continue };
+        let head = match format {
+            Format::Text => about.head(),
+            Format::OpenMetrics => about.open_head(),
+        };
+        out.extend_from_slice(head.as_bytes());
+        for metric in family.get_metric() {
+            own_lines(&family, metric, choice.external(), out);
+        }
+    }
+}
+
+fn own_lines(family: &MetricFamily, metric: &Metric, external: &str, out: &mut Vec<u8>) {
+    let mut line = |suffix: &str, le: Option<f64>, value: f64| {
+        out.extend_from_slice(family.name().as_bytes());
+        out.extend_from_slice(suffix.as_bytes());
+        let mut labels = Labels { out, before: b'{' };
+        labels.add(external);
+        for label in metric.get_label() {
+            // Paths, codes and words of ours: nothing in them needs an escape.
+            labels.pair(label.name(), label.value());
+        }
+        if let Some(le) = le {
+            // OpenMetrics wants the dot in whole numbers, the older format does not mind.
+            let mut buffer = zmij::Buffer::new();
+            labels.pair("le", if le.is_finite() { buffer.format_finite(le) } else { "+Inf" });
+        }
+        labels.close();
+        number(Value::Real(value), out);
+        out.push(b'\n');
+    };
+    match family.get_field_type() {
+        MetricType::HISTOGRAM => {
+            let histogram = metric.get_histogram();
+            for bucket in histogram.get_bucket() {
+                line("_bucket", Some(bucket.upper_bound()), bucket.cumulative_count() as f64);
+            }
+            line("_bucket", Some(f64::INFINITY), histogram.get_sample_count() as f64);
+            line("_sum", None, histogram.get_sample_sum());
+            line("_count", None, histogram.get_sample_count() as f64);
+        }
+        MetricType::COUNTER => line("", None, metric.get_counter().get_value()),
+        MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => line("", None, metric.get_gauge().get_value()),
+    }
+}
+
+/// The labels of one line as they are written.
+struct Labels<'a> {
+    out: &'a mut Vec<u8>,
+    before: u8,
+}
+
+impl Labels<'_> {
+    /// Some that are rendered.
+    fn add(&mut self, rendered: &str) {
+        if !rendered.is_empty() {
+            self.out.push(self.before);
+            self.out.extend_from_slice(rendered.as_bytes());
+            self.before = b',';
+        }
+    }
+
+    fn pair(&mut self, name: &str, value: &str) {
+        self.out.push(self.before);
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"=\"");
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(b'"');
+        self.before = b',';
+    }
+
+    fn close(self) {
+        self.out.extend_from_slice(if self.before == b',' { b"} " } else { b" " });
     }
 }
 
@@ -90,6 +213,7 @@ fn billionths(mut part: u32, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::choice::Glob;
 
     #[test]
     fn numbers_are_exact_and_short() {
@@ -123,5 +247,42 @@ mod tests {
             number(Value::Real(real), &mut out);
             assert_eq!(String::from_utf8(out).unwrap().parse::<f64>().unwrap(), real);
         }
+    }
+
+    #[test]
+    fn what_tare_counts_of_itself_is_printed() {
+        let agent = Agent::new();
+        agent.ticks.inc();
+        agent.tick_duration.observe(0.004);
+        agent.count_request("/metrics", 200);
+        agent.count_gap(collector::snapshot::SourceName::Docker);
+        agent.count_cut("containers", 3);
+        let print = |choice: &Choice, format| {
+            let mut out = Vec::new();
+            encode_own(&agent, choice, format, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let text = print(&Choice::default(), Format::Text);
+        for line in [
+            "tare_agent_info{version=\"0.1.0\"} 1",
+            "# TYPE tare_agent_ticks_total counter",
+            "tare_agent_ticks_total 1",
+            "tare_agent_ticks_missed_total 0",
+            "tare_agent_tick_duration_seconds_bucket{le=\"0.005\"} 1",
+            "tare_agent_tick_duration_seconds_bucket{le=\"1.0\"} 1",
+            "tare_agent_tick_duration_seconds_bucket{le=\"+Inf\"} 1",
+            "tare_agent_tick_duration_seconds_sum 0.004",
+            "tare_agent_requests_total{code=\"200\",path=\"/metrics\"} 1",
+            "tare_agent_gaps_total{source=\"docker\"} 1",
+            "tare_agent_cut_total{reason=\"containers\"} 3",
+        ] {
+            assert!(text.lines().any(|printed| printed == line), "{line} is missing in\n{text}");
+        }
+        let families = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert_eq!(families, AGENT.metrics.len(), "{text}");
+        let choice = Choice::new(Vec::new(), vec![Glob("*_ticks_*".into())], Vec::new(), &[("team".into(), "x".into())]);
+        let open = print(&choice, Format::OpenMetrics);
+        assert!(open.contains("# TYPE tare_agent info\n") && open.contains("tare_agent_gaps_total{team=\"x\",source=\"docker\"} 1\n"), "{open}");
+        assert!(!open.contains("_ticks_"), "{open}");
     }
 }

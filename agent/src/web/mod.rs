@@ -1,49 +1,42 @@
-//! The HTTP server: the last report as `/metrics` and `/report.json`, and whether Tare is well. A request never starts a look.
+//! The HTTP server: the last report as a page, as `/metrics` and as `/report.json`, and whether Tare is well. A request never starts a look.
 
+mod access;
+mod answer;
+mod events;
+mod guard;
+mod negotiate;
+mod page;
 mod patient;
+mod room;
+mod scrape;
+mod serve;
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hyper::body::{Body, Incoming, SizeHint};
-use hyper::header::{self, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::metrics::agent::Agent;
+use crate::metrics::cadvisor::page::Cgroups;
+use crate::metrics::choice::Choice;
 use crate::metrics::frame::Frame;
+use crate::metrics::node::page::Node;
 use crate::report::Report;
-use crate::sinks::prometheus;
+use crate::sinks::prometheus::encode_own;
 
-use patient::Patient;
+pub use access::Settings;
+pub use guard::Guard;
+pub use serve::serve;
 
-/// Connections served at once; more wait in the kernel's queue.
-const CONNECTIONS: usize = 256;
-/// Request line and headers of one request, in bytes.
-const HEADERS: usize = 16 << 10;
-/// For the headers of a request to arrive, and for its reader to take the next piece of the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// For open answers to end once we stop: a stop must not look like a hang.
-const LAST: Duration = Duration::from_secs(2);
-
-/// Who may see what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Serve the report on an address that others can reach.
-    pub expose: bool,
-    /// Host headers to accept for the report, beside loopback names and the listening address.
-    pub hosts: Vec<String>,
-}
+use answer::{Pieces, plain, typed};
+use events::Events;
+use guard::Visitor;
+use page::Page;
+use scrape::Scrape;
 
 /// A report and the moment it was made.
 #[derive(Clone)]
@@ -59,11 +52,16 @@ pub struct Site {
     reports: watch::Receiver<Option<Published>>,
     agent: Arc<Agent>,
     settings: Settings,
-    address: SocketAddr,
+    guard: Guard,
     /// A report older than this is no longer "ready".
     stale: Option<Duration>,
-    metrics: Mutex<Metrics>,
+    choice: Arc<Choice>,
+    scrape: Scrape<Frame>,
+    cadvisor: Scrape<Cgroups>,
+    node: Scrape<Node>,
     json: Mutex<Made>,
+    page: Page,
+    events: Events,
 }
 
 /// Bytes made once of a report and shared by all who ask until the next one, so that many slow readers hold one copy.
@@ -73,22 +71,23 @@ struct Made {
     bytes: Bytes,
 }
 
-/// The last report as Prometheus text.
-struct Metrics {
-    frame: Frame,
-    /// Rows of the last frame without a series.
-    cut: usize,
-    made: Made,
-}
-
 impl Site {
-    /// A site on `address`. `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
-    pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, address: SocketAddr, stale: Option<Duration>) -> Site {
-        let metrics = Mutex::new(Metrics { frame: Frame::new(), cut: 0, made: Made::default() });
-        Site { reports, agent, settings, address, stale, metrics, json: Mutex::default() }
+    /// `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
+    pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, guard: Guard, stale: Option<Duration>) -> Site {
+        let choice = Arc::default();
+        let events = Events::of(reports.clone());
+        let (scrape, cadvisor, node) = (Scrape::new(Frame::of(&choice)), Scrape::new(Cgroups::of(&choice)), Scrape::new(Node::of(&choice)));
+        Site { reports, agent, settings, guard, stale, choice, scrape, cadvisor, node, json: Mutex::default(), page: Page::default(), events }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Pieces> {
+    /// Tells only the metrics and labels that are wanted.
+    pub fn choosing(self, choice: &Arc<Choice>) -> Site {
+        let (scrape, cadvisor, node) = (Scrape::new(Frame::of(choice)), Scrape::new(Cgroups::of(choice)), Scrape::new(Node::of(choice)));
+        Site { scrape, cadvisor, node, choice: Arc::clone(choice), ..self }
+    }
+
+    /// `on`: our own end of the connection.
+    fn answer<B>(&self, request: &Request<B>, visitor: Visitor, on: IpAddr) -> Response<Pieces> {
         let path = request.uri().path();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served\n");
@@ -96,37 +95,43 @@ impl Site {
             return answer;
         }
         match path {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(request.headers()),
+            "/metrics/cadvisor" => self.cadvisor.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
+            "/metrics/node" => self.node.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
-            "/report.json" => match self.refusal(request) {
+            "/report.json" => match self.settings.refusal(on, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
-            "/" => plain(StatusCode::OK, "tare serves /metrics, /report.json, /healthz and /readyz\n"),
-            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /report.json, /healthz and /readyz\n"),
+            "/" | "/workload" => match self.settings.refusal(on, request, visitor) {
+                None => self.page(path, request.uri().query().unwrap_or_default()),
+                Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
+            },
+            // One that listens is given its stream before it comes here.
+            "/events" => match self.settings.refusal(on, request, visitor) {
+                None => plain(StatusCode::SERVICE_UNAVAILABLE, "too many listen already\n"),
+                Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
+            },
+            path => page::asset(path).unwrap_or_else(|| {
+                plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /metrics/node, /report.json, /healthz and /readyz\n")
+            }),
         }
     }
 
-    fn metrics(&self) -> Response<Pieces> {
-        let report = self.published().map_or_else(Bytes::new, |published| self.encoded(&published));
-        let mut own = Vec::new();
-        self.agent.gather(&mut own);
-        typed(StatusCode::OK, prometheus::CONTENT_TYPE, Pieces([report, own.into()]))
+    fn metrics(&self, headers: &HeaderMap) -> Response<Pieces> {
+        self.scrape.answer(self.published().as_ref(), &self.agent, headers, |format, out| encode_own(&self.agent, &self.choice, format, out))
     }
 
-    fn encoded(&self, published: &Published) -> Bytes {
-        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-        let Metrics { frame, cut, made } = &mut *metrics;
-        if made.of != Some(published.at) {
-            frame.fill(&published.report);
-            self.agent.count_cut("same_labels", frame.cut().saturating_sub(*cut) as u64);
-            *cut = frame.cut();
-            let mut encoded = Vec::with_capacity(made.bytes.len() + made.bytes.len() / 8);
-            prometheus::encode(frame, &mut encoded);
-            *made = Made { of: Some(published.at), bytes: encoded.into() };
-        }
-        made.bytes.clone()
+    fn page(&self, path: &str, asked: &str) -> Response<Pieces> {
+        let Some(published) = self.published() else { return page::empty(StatusCode::SERVICE_UNAVAILABLE, "no report yet: the first look is under way") };
+        self.page.view(path, asked, &published).unwrap_or_else(|| page::empty(StatusCode::NOT_FOUND, "no such workload runs here now"))
+    }
+
+    /// The events for who may see the page; `None`: what `answer` says.
+    fn events<B>(&self, request: &Request<B>, visitor: Visitor, on: IpAddr) -> Option<Response<events::Stream>> {
+        let may = request.uri().path() == "/events" && *request.method() == Method::GET && self.settings.refusal(on, request, visitor).is_none();
+        Some(answer::endless("text/event-stream", may.then(|| self.events.stream()).flatten()?))
     }
 
     fn report(&self) -> Response<Pieces> {
@@ -157,146 +162,54 @@ impl Site {
     fn published(&self) -> Option<Published> {
         self.reports.borrow().clone()
     }
-
-    /// Why this request may not see the report. The Host header is checked so that a web page elsewhere cannot read it by DNS rebinding.
-    fn refusal<B>(&self, request: &Request<B>) -> Option<&'static str> {
-        if !self.address.ip().is_loopback() && !self.settings.expose {
-            return Some("this address is open to others and the report is not exposed: set web.expose = true, or listen on 127.0.0.1\n");
-        }
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        (!self.knows(host)).then_some("unknown Host header: add the name to web.hosts\n")
-    }
-
-    fn knows(&self, host: &str) -> bool {
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => host,
-        };
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let literal = bare.parse::<std::net::IpAddr>().is_ok();
-        literal || name.eq_ignore_ascii_case("localhost") || self.settings.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
-    }
 }
 
-/// Serves until `stop` ends, then lets open answers finish for a while.
-pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output = ()>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let next = async {
-            let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            next = next => next,
-            () = &mut stop => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(problem) => {
-                // Out of descriptors: waiting lets others be closed, a tight loop would not.
-                tracing::warn!("a connection could not be accepted: {problem}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let stream = TokioIo::new(Patient::new(stream, PATIENCE));
-        let site = Arc::clone(&site);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = site.answer(&request);
-            site.agent.count_request(known(request.uri().path()), answer.status().as_u16());
-            std::future::ready(Ok::<_, Infallible>(answer))
-        });
-        let connection = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS).serve_connection(stream, service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _permit = permit;
-            if let Err(problem) = connection.await {
-                tracing::debug!("a connection ended early: {problem}");
-            }
-        });
-    }
-    drop(listener);
-    let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
-}
-
-/// The path as one of ours, so that strangers cannot make series.
-fn known(path: &str) -> &'static str {
-    ["/", "/metrics", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Pieces> {
-    typed(status, "text/plain; charset=utf-8", Pieces([Bytes::from_static(text.as_bytes()), Bytes::new()]))
-}
-
-fn typed(status: StatusCode, kind: &'static str, body: Pieces) -> Response<Pieces> {
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // `tare doctor` knows a running Tare by it.
-    headers.insert(header::SERVER, HeaderValue::from_static(concat!("tare/", env!("CARGO_PKG_VERSION"))));
-    answer
-}
-
-/// A body of two pieces: what all askers share, and what was made for this one. Sent in this order, neither is copied.
-struct Pieces([Bytes; 2]);
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
-        let next = self.0.iter_mut().find(|piece| !piece.is_empty()).map(std::mem::take);
-        Poll::Ready(next.map(|piece| Ok(hyper::body::Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.iter().all(Bytes::is_empty)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
-    }
+/// What says nothing but that Tare lives needs no password: load balancers and container runtimes have none to give.
+fn open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::sample;
 
-    fn site(address: &str, expose: bool) -> Site {
-        let settings = Settings { expose, hosts: vec!["tare.example.com".into()] };
-        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, address.parse().unwrap(), None)
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const OPEN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
+
+    fn site(expose: bool) -> Site {
+        let settings = Settings { expose, hosts: vec!["tare.example.com".into()], config_file: None };
+        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, Guard::new(None).unwrap(), None)
     }
 
-    fn get(site: &Site, path: &str, host: &str) -> StatusCode {
+    fn get(site: &Site, path: &str, host: &str, on: IpAddr) -> StatusCode {
         let request = Request::builder().uri(path).header(header::HOST, host).body(()).unwrap();
-        site.answer(&request).status()
+        site.answer(&request, Visitor::Anyone, on).status()
     }
 
     #[test]
     fn an_open_address_serves_only_what_is_harmless_until_exposed() {
-        let closed = site("0.0.0.0:9464", false);
+        let closed = site(false);
         for (path, status) in [("/metrics", 200), ("/healthz", 200), ("/readyz", 503), ("/report.json", 403), ("/nowhere", 404)] {
-            assert_eq!(get(&closed, path, "10.0.0.7:9464"), status, "{path}");
+            assert_eq!(get(&closed, path, "10.0.0.7:9464", OPEN), status, "{path}");
         }
-        assert_eq!(get(&site("0.0.0.0:9464", true), "/report.json", "10.0.0.7:9464"), 503);
-        assert_eq!(get(&site("127.0.0.1:9464", false), "/report.json", "127.0.0.1:9464"), 503);
+        assert_eq!(get(&site(true), "/report.json", "10.0.0.7:9464", OPEN), 503);
+        for loopback in [LOOPBACK, "::1".parse().unwrap(), "::ffff:127.0.0.1".parse().unwrap()] {
+            assert_eq!(get(&closed, "/report.json", "127.0.0.1:9464", loopback), 503, "who is on this machine may see it");
+        }
     }
 
     #[test]
     fn a_foreign_host_header_does_not_see_the_report() {
-        let site = site("127.0.0.1:9464", false);
+        let site = site(false);
         for (host, status) in
             [("localhost:9464", 503), ("[::1]:9464", 503), ("tare.example.com", 503), ("evil.example.com", 403), ("", 403), ("localhost.evil.com", 403)]
         {
-            assert_eq!(get(&site, "/report.json", host), status, "{host}");
+            assert_eq!(get(&site, "/report.json", host, LOOPBACK), status, "{host}");
         }
-        assert_eq!(get(&site, "/metrics", "evil.example.com"), 200);
+        assert_eq!(get(&site, "/metrics", "evil.example.com", LOOPBACK), 200);
     }
 
     #[test]
@@ -306,13 +219,15 @@ mod tests {
         report.workloads.push(twin);
         let agent = Arc::new(Agent::new());
         let (publish, reports) = watch::channel(Some(Published { report: Arc::new(report), at: Instant::now() }));
-        let settings = Settings { expose: false, hosts: Vec::new() };
-        let site = Site::new(reports, Arc::clone(&agent), settings, "127.0.0.1:1".parse().unwrap(), None);
-        for pieces in [Site::metrics, Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone())) {
+        let settings = Settings { expose: false, hosts: Vec::new(), config_file: None };
+        let site = Site::new(reports, Arc::clone(&agent), settings, Guard::new(None).unwrap(), None);
+        for pieces in
+            [|site: &Site| site.metrics(&HeaderMap::new()), Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone()))
+        {
             assert!(!pieces[0].is_empty() && pieces[0].as_ptr() == pieces[1].as_ptr());
         }
         let cut = |site: &Site| {
-            let own = site.metrics().into_body().0[1].to_vec();
+            let own = site.metrics(&HeaderMap::new()).into_body().0[1].to_vec();
             String::from_utf8(own).unwrap().lines().find_map(|line| line.strip_prefix("tare_agent_cut_total{reason=\"same_labels\"} ")?.parse::<u64>().ok())
         };
         let once = cut(&site);
@@ -322,8 +237,16 @@ mod tests {
     }
 
     #[test]
+    fn who_has_said_who_they_are_may_see_the_report_anywhere() {
+        let request = Request::builder().uri("/report.json").header(header::HOST, "evil.example.com").body(()).unwrap();
+        for (visitor, status) in [(Visitor::Known, 503), (Visitor::Anyone, 403)] {
+            assert_eq!(site(false).answer(&request, visitor, OPEN).status(), status);
+        }
+    }
+
+    #[test]
     fn only_reading_is_allowed() {
         let request = Request::builder().method(Method::POST).uri("/metrics").body(()).unwrap();
-        assert_eq!(site("127.0.0.1:1", false).answer(&request).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(site(false).answer(&request, Visitor::Anyone, LOOPBACK).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

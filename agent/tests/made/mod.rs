@@ -11,8 +11,9 @@ use smallvec::smallvec;
 
 use collector::identity::{ContainerId, Key};
 use collector::snapshot::{
-    About, Asked, Compose, Container, ContainerAbout, Cpu, CpuSplit, Device, Health, Interface, IoDevice, Limits, Memory, NetOwner, Pressure, Seen, SourceName,
-    Stall, State, Throttling, Traffic, Usage, Weights, Workload,
+    About, Asked, BlockDevice, Compose, Container, ContainerAbout, Cpu, CpuModes, CpuSplit, Device, FileSystem, Health, Interface, IoDevice, Limits, Link,
+    Machine, Memory, NetOwner, OpenFiles, Paging, Pressure, Room, Seen, Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Transfers, Usage, Weights,
+    Workload,
 };
 use collector::units::{Bytes, Cores, Limit, Ratio, Stamp};
 use tare::cost::Cost;
@@ -131,6 +132,29 @@ fn member(n: usize) -> WorkloadRow {
     workload
 }
 
+/// A machine with a disk, a file system and an interface.
+pub fn machine() -> Machine {
+    let disk = BlockDevice {
+        name: "nvme0n1".into(),
+        device: Device { major: 259, minor: 0 },
+        read: Transfers::default(),
+        written: Transfers::default(),
+        in_flight: 1,
+        busy: Duration::from_millis(5),
+        weighted: Duration::from_millis(7),
+    };
+    let system = FileSystem { source: "/dev/nvme0n1p1".into(), mounted: "/".into(), kind: "xfs".into(), read_only: false, room: Some(Room::default()) };
+    Machine {
+        modes: seen(CpuModes::default()),
+        cpus: vec![(0, CpuModes { idle: Duration::from_secs(90), ..CpuModes::default() })],
+        paging: seen(Paging { faults: Some(1), ..Paging::default() }),
+        disks: seen(vec![disk]),
+        filesystems: [system].into(),
+        links: [Link { name: "eth0".into(), up: Some(true), mtu: None, speed: None }].into(),
+        ..Machine::default()
+    }
+}
+
 /// Every figure of a cgroup known.
 pub fn usage(n: u64) -> Usage {
     let time = |micros| Duration::from_micros(micros + n * 7);
@@ -163,5 +187,9 @@ pub fn usage(n: u64) -> Usage {
         net: seen(smallvec![Interface { name: "eth0".into(), received: traffic(181_038_261_102), sent: traffic(9_038_261_102) }]),
         pressure: seen(Pressure { cpu: stall, memory: stall, io: stall }),
         pids: seen(12 + n % 9),
+        processes: seen(3 + n % 2),
+        files: seen(OpenFiles { open: Some(40 + n), limit: Limit::Of(1024) }),
+        sockets: seen(Sockets { used: Some(12), tcp: Tcp { retransmitted: Some(n), ..Tcp::default() }, ..Sockets::default() }).map(Arc::new),
+        ..Usage::default()
     }
 }

@@ -1,4 +1,4 @@
-//! One small HTTP/1.1 client: over TCP or a Unix socket, or out of a file of recorded answers. GET, and PUT for the IMDS token only.
+//! One small HTTP/1.1 client: over TCP, TLS or a Unix socket, or out of a file of recorded answers. GET, and PUT for the IMDS token only.
 //!
 //! Every answer has a deadline and a bound. It follows no redirect, knows no proxy and keeps no connection open.
 
@@ -6,6 +6,7 @@ mod answers;
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -17,9 +18,12 @@ use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
 
 use crate::error::Error;
 use crate::roots::Address;
@@ -33,12 +37,18 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Client {
     address: Address,
     recorded: OnceCell<Answers>,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Client {
     /// A client; nothing is opened yet.
     pub fn new(address: Address) -> Client {
-        Client { address, recorded: OnceCell::new() }
+        Client { address, recorded: OnceCell::new(), tls: None }
+    }
+
+    /// The same, trusting whom this configuration trusts where the address begins with `https://`.
+    pub fn over_tls(self, tls: Arc<ClientConfig>) -> Client {
+        Client { tls: Some(tls), ..self }
     }
 
     /// Where it asks.
@@ -104,7 +114,7 @@ impl Client {
     {
         let stream: Box<dyn Stream> = match &self.address {
             Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|e| Error::file(path, e))?),
-            Address::Http(url) => Box::new(dial(url).await.map_err(|e| broken(url, e))?),
+            Address::Http(url) => dial(url, self.tls.as_ref()).await.map_err(|e| broken(url, e))?,
             Address::Answers(path) => return Err(Error::Text { path: path.clone(), problem: "recorded answers have no stream".into() }),
             Address::Nowhere => return Err(broken("nowhere", "there is no such endpoint")),
         };
@@ -113,7 +123,7 @@ impl Client {
 
     fn addressed<B>(&self, mut request: Request<B>) -> Request<B> {
         let host = match &self.address {
-            Address::Http(url) => url.trim_start_matches("http://"),
+            Address::Http(url) => url.trim_start_matches("http://").trim_start_matches("https://"),
             _ => "localhost",
         };
         if let Ok(host) = header::HeaderValue::from_str(host) {
@@ -146,12 +156,20 @@ fn broken(address: &str, problem: impl std::fmt::Display) -> Error {
     Error::Endpoint { address: address.into(), problem: problem.to_string() }
 }
 
-/// Connects to `http://host:port`; the port is 80 where there is none.
-async fn dial(url: &str) -> io::Result<TcpStream> {
-    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "not of the form http://host:port");
-    let authority: Authority = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/').parse().map_err(|_| wrong())?;
+/// Connects to `http://host:port` or, where there is a configuration for it, `https://host:port`; the port is 80 or 443 where there is none.
+async fn dial(url: &str, tls: Option<&Arc<ClientConfig>>) -> io::Result<Box<dyn Stream>> {
+    let wrong = |problem: &str| io::Error::new(io::ErrorKind::InvalidInput, problem);
+    let (rest, tls) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+        (Some(rest), _) => (rest, None),
+        (None, Some(rest)) => (rest, Some(tls.ok_or_else(|| wrong("there is no TLS configuration for it"))?)),
+        (None, None) => return Err(wrong("not of the form http://host:port")),
+    };
+    let authority: Authority = rest.trim_end_matches('/').parse().map_err(|_| wrong("not of the form http://host:port"))?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await
+    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 }))).await?;
+    let Some(tls) = tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong("not a name or address that a certificate can have"))?;
+    Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?))
 }
 
 /// Sends the request and holds the whole answer.

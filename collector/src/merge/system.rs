@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::identity::Key;
 use crate::snapshot::{Cpu, Host, Memory, Seen, Usage};
-use crate::sources::{Group, Owner, Tree};
+use crate::sources::{Group, Owner};
 use crate::units::Bytes;
 
 use super::growth::{self, cpu_time};
-use super::{Past, own_row};
+use super::{Past, Said, SeenContainer, own_row};
 
 /// What is left.
 pub(super) struct Rest {
@@ -21,21 +21,36 @@ pub(super) struct Rest {
     pub(super) attributed: Duration,
 }
 
-/// What is left of `tree` and `host` without the workloads of `tree`.
-pub(super) fn rest(tree: &Tree, host: &Host, past: &Past<'_>) -> Rest {
-    let parents = parents(&tree.groups);
-    let top: Vec<&Group> = tree.groups.iter().filter(|group| !lies_in(&parents, group)).collect();
-    let ended = tree.ended.iter().filter(|ended| !lies_in(&parents, &ended.group)).map(|ended| growth::of_ended(ended, past));
-    let attributed = ended.fold(attributed(&top, past), Duration::saturating_add);
-    let cpu = tree.root.cpu.map(|root| {
+/// One that takes its part of the whole: what it uses, and how much CPU time of it is new.
+struct Part<'a> {
+    now: &'a Usage,
+    grown: Duration,
+}
+
+/// What is left of `host` without the workloads of the tree and the containers that Docker's stats measure.
+pub(super) fn rest(said: &Said<'_>, seen: &[SeenContainer<'_>], host: &Host, past: &Past<'_>) -> Rest {
+    let parents = parents(said.groups());
+    let top = said.groups().iter().filter(|group| !lies_in(&parents, group));
+    let of_tree = top.map(|group| Part { now: &group.usage, grown: grown(group, past) });
+    let of_stats = seen.iter().filter_map(|one| {
+        let now = &one.stats?.usage;
+        let before = one.before.filter(|then| Some(then.start) == one.run()).map(|then| &then.usage);
+        Some(Part { now, grown: growth::growth(now, before) })
+    });
+    let parts: Vec<Part<'_>> = of_tree.chain(of_stats).collect();
+    let ended = said.ended().iter().filter(|ended| !lies_in(&parents, &ended.group)).map(|ended| growth::of_ended(ended, past));
+    let attributed = ended.fold(attributed(&parts, past), Duration::saturating_add);
+    // The root of a tree that does not show Docker's containers is not the machine's.
+    let whole = if said.stats.is_some() { host.usage.cpu } else { said.tree.and_then(|tree| tree.root.cpu) };
+    let cpu = whole.map(|root| {
         let shown = past.workloads.get(&Key::System).and_then(|row| row.usage.cpu).map(|cpu| cpu.is.time);
         let time = growth::rest(root, attributed, shown.filter(|_| past.attributed().is_some()));
         Seen { is: Cpu { time, split: None, throttling: None }, ..root }
     });
     let memory = host.usage.memory.map(|whole| {
-        let used = less(whole.is.used, &top, |memory| memory.used);
+        let used = less(whole.is.used, &parts, |memory| memory.used);
         // The host's idle cache and the groups' are counted by different clerks; what is left of the set is never more than what is left of all.
-        let working_set = less(whole.is.working_set, &top, |memory| memory.working_set).map(|set| used.map_or(set, |used| set.min(used)));
+        let working_set = less(whole.is.working_set, &parts, |memory| memory.working_set).map(|set| used.map_or(set, |used| set.min(used)));
         Seen { is: Memory { used, working_set, ..Memory::default() }, ..whole }
     });
     Rest { usage: Usage { cpu, memory, ..Usage::default() }, attributed }
@@ -58,9 +73,9 @@ fn lies_in(parents: &HashSet<&str>, group: &Group) -> bool {
     false
 }
 
-fn attributed(top: &[&Group], past: &Past<'_>) -> Duration {
-    let Some(before) = past.attributed() else { return top.iter().filter_map(|group| cpu_time(&group.usage)).fold(Duration::ZERO, Duration::saturating_add) };
-    top.iter().map(|group| grown(group, past)).fold(before, Duration::saturating_add)
+fn attributed(parts: &[Part<'_>], past: &Past<'_>) -> Duration {
+    let Some(before) = past.attributed() else { return parts.iter().filter_map(|part| cpu_time(part.now)).fold(Duration::ZERO, Duration::saturating_add) };
+    parts.iter().map(|part| part.grown).fold(before, Duration::saturating_add)
 }
 
 fn grown(group: &Group, past: &Past<'_>) -> Duration {
@@ -71,6 +86,6 @@ fn grown(group: &Group, past: &Past<'_>) -> Duration {
 }
 
 /// Unknown if the whole or a part is. A group without the memory controller takes nothing away.
-fn less(whole: Option<Bytes>, top: &[&Group], figure: impl Fn(&Memory) -> Option<Bytes>) -> Option<Bytes> {
-    top.iter().filter_map(|group| group.usage.memory).try_fold(whole?, |rest, part| Some(rest.less(figure(&part.is)?)))
+fn less(whole: Option<Bytes>, parts: &[Part<'_>], figure: impl Fn(&Memory) -> Option<Bytes>) -> Option<Bytes> {
+    parts.iter().filter_map(|part| part.now.memory).try_fold(whole?, |rest, part| Some(rest.less(figure(&part.is)?)))
 }

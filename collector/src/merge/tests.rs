@@ -106,7 +106,7 @@ fn interface(name: &str, received: u64) -> Interface {
 }
 
 fn space(id: u64, received: u64) -> Space {
-    Space { id, at: Stamp::default(), net: [interface("eth0", received)].into_iter().collect() }
+    Space { id, at: Stamp::default(), net: [interface("eth0", received)].into_iter().collect(), sockets: None }
 }
 
 fn spaces(spaces: Vec<Space>, of: &[(&str, SpaceOf)]) -> Arc<Reading> {

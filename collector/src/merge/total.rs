@@ -1,6 +1,8 @@
 //! Sums over the containers of a workload that has no cgroup of its own.
 
-use crate::snapshot::{Asked, Container, Cpu, CpuSplit, Limits, Memory, Seen, State, Throttling, Usage, add_devices};
+use smallvec::SmallVec;
+
+use crate::snapshot::{Asked, Container, Cpu, CpuSplit, Huge, Limits, Memory, OpenFiles, Seen, State, Throttling, Usage, add_devices};
 use crate::units::{Bytes, Cores, Limit};
 
 /// What they asked for together; a resource that one of them did not ask for is not asked for. Those that have ended ask for nothing more.
@@ -37,18 +39,34 @@ fn limit<T>(mut limits: impl Iterator<Item = Limit<T>>, add: impl Fn(T, T) -> T)
 
 /// What they use together, group by group, where every running one has that group. Pressure does not add up; the network is not counted here.
 pub(super) fn usage(containers: &[Container]) -> Usage {
-    let runs = |one: &Container| matches!(one.state, State::Running | State::Paused);
-    let any = containers.iter().any(runs);
-    // Once all have ended, it is what they used in the end.
-    let running: Vec<&Usage> = containers.iter().filter(|one| !any || runs(one)).map(|one| &one.usage).collect();
+    let running = running(containers);
+    let (processes, files) = processes(containers);
     Usage {
         cpu: add(&running, |usage| usage.cpu, add_cpu),
         memory: add(&running, |usage| usage.memory, add_memory),
         io: add(&running, |usage| usage.io.clone(), |sum, next| add_devices(sum, &next)),
         pids: add(&running, |usage| usage.pids, |sum, next| *sum = sum.saturating_add(next)),
+        processes,
+        files,
+        huge: add(&running, |usage| usage.huge.clone(), add_pages),
         net: None,
+        sockets: None,
         pressure: None,
     }
+}
+
+/// Their processes and open files: those of a task or pod live in its containers' cgroups.
+pub(super) fn processes(containers: &[Container]) -> (Option<Seen<u64>>, Option<Seen<OpenFiles>>) {
+    let running = running(containers);
+    let processes = add(&running, |usage| usage.processes, |sum, next| *sum = sum.saturating_add(next));
+    (processes, add(&running, |usage| usage.files, add_files))
+}
+
+/// What the running ones use; once all have ended, what they used in the end.
+fn running(containers: &[Container]) -> SmallVec<[&Usage; 8]> {
+    let runs = |one: &Container| matches!(one.state, State::Running | State::Paused);
+    let any = containers.iter().any(runs);
+    containers.iter().filter(|one| !any || runs(one)).map(|one| &one.usage).collect()
 }
 
 fn add<T>(running: &[&Usage], group: impl Fn(&Usage) -> Option<Seen<T>>, plus: impl Fn(&mut T, T)) -> Option<Seen<T>> {
@@ -72,6 +90,20 @@ fn add_cpu(sum: &mut Cpu, next: Cpu) {
     });
 }
 
+/// Each has a limit of its own.
+fn add_files(sum: &mut OpenFiles, next: OpenFiles) {
+    *sum = OpenFiles { open: sum.open.zip(next.open).map(|(a, b)| a.saturating_add(b)), limit: Limit::Unknown };
+}
+
+fn add_pages(sum: &mut Huge, next: Huge) {
+    for pages in next {
+        match sum.iter_mut().find(|had| had.size == pages.size) {
+            Some(had) => had.used = Bytes(had.used.0.saturating_add(pages.used.0)),
+            None => sum.push(pages),
+        }
+    }
+}
+
 fn add_memory(sum: &mut Memory, next: Memory) {
     let bytes = |a: &mut Option<Bytes>, b: Option<Bytes>| *a = a.zip(b).map(|(a, b)| Bytes(a.0.saturating_add(b.0)));
     let count = |a: &mut Option<u64>, b: Option<u64>| *a = a.zip(b).map(|(a, b)| a.saturating_add(b));
@@ -84,6 +116,20 @@ fn add_memory(sum: &mut Memory, next: Memory) {
     bytes(&mut sum.kernel, next.kernel);
     bytes(&mut sum.sock, next.sock);
     bytes(&mut sum.swap, next.swap);
+    bytes(&mut sum.mapped, next.mapped);
+    bytes(&mut sum.dirty, next.dirty);
+    bytes(&mut sum.writeback, next.writeback);
+    bytes(&mut sum.active_anon, next.active_anon);
+    bytes(&mut sum.inactive_anon, next.inactive_anon);
+    bytes(&mut sum.active_file, next.active_file);
+    bytes(&mut sum.inactive_file, next.inactive_file);
+    bytes(&mut sum.unevictable, next.unevictable);
+    bytes(&mut sum.kernel_stack, next.kernel_stack);
+    bytes(&mut sum.page_tables, next.page_tables);
+    bytes(&mut sum.zswap, next.zswap);
+    bytes(&mut sum.zswapped, next.zswapped);
+    count(&mut sum.faults, next.faults);
+    count(&mut sum.refaults, next.refaults);
     count(&mut sum.major_faults, next.major_faults);
     count(&mut sum.high_events, next.high_events);
     count(&mut sum.max_events, next.max_events);

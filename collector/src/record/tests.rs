@@ -25,7 +25,18 @@ impl Machine {
         let traffic = |name: &str, bytes: u64| format!("{head}    lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n  {name}: {bytes} 2 0 0 0 0 0 0 7 3 0 0 0 0 0 0\n");
         for (path, text) in [
             ("proc/self/mountinfo", mountinfo.to_owned()),
-            ("proc/stat", "cpu  50000 0 50000 4000000 0 0 0 0 0 0\ncpu0 1 1 1 1\nintr 5 CANARY\nbtime 1772359200\n".into()),
+            (
+                "proc/stat",
+                "cpu  50000 0 50000 4000000 0 0 0 0 0 0\ncpu0 1 1 1 1\nintr 5 CANARY\nctxt 7\nbtime 1772359200\nprocesses 8\nsoftirq 9 CANARY\n".into(),
+            ),
+            ("proc/vmstat", "pgfault 5\noom_kill 1\n".into()),
+            ("proc/diskstats", "259 0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11\n".into()),
+            ("proc/sys/fs/file-nr", "521\t0\t1000\n".into()),
+            ("proc/1/net/snmp", "Tcp: RetransSegs\nTcp: 3\n".into()),
+            ("proc/30/net/snmp", "Tcp: RetransSegs\nTcp: 4\n".into()),
+            ("proc/30/net/sockstat", "TCP: inuse 5 orphan 0 tw 1 alloc 5 mem 0\n".into()),
+            ("proc/30/net/tcp", "CANARY".into()),
+            ("proc/30/limits", "CANARY".into()),
             ("proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 4194304 kB\nInactive(file): 1024 kB\n".into()),
             ("proc/loadavg", "1.00 0.50 0.25 1/2 3\n".into()),
             ("proc/sys/kernel/random/boot_id", "abc\n".into()),
@@ -194,6 +205,10 @@ async fn a_v2_host_is_replayed_as_it_was() {
     assert!(containers[0].start != 0 && containers[0].limits.memory.value() == Some(Bytes(16 << 20)));
     let net = containers[0].usage.net.as_ref().unwrap();
     assert_eq!((net.is[0].received.bytes, &containers[1].net), (Bytes(1000), &NetOwner::Of(WEB.into())), "the nested process lends its network to nobody");
+    let sockets = containers[0].usage.sockets.as_ref().unwrap();
+    assert_eq!((sockets.is.tcp.retransmitted, sockets.is.tcp.in_use), (Some(4), Some(5)));
+    let machine = replayed.host.machine.as_ref().unwrap();
+    assert_eq!((machine.activity.unwrap().is.interrupts, machine.files.unwrap().used), (Some(5), 521));
     assert_eq!(replayed.host.instance.kind.as_deref(), Some("m7i.large"));
 }
 

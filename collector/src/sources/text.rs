@@ -32,9 +32,14 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The `key number` lines of a flat file. Lines of another shape are left out.
 pub fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
+    keyed(text).filter_map(|(key, number)| Some((key, digits(number)?)))
+}
+
+/// The same lines, their numbers not read yet: of a long file few are wanted.
+pub fn keyed(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     lines(text).filter_map(|line| {
         let blank = line.iter().position(|byte| *byte == b' ')?;
-        Some((&line[..blank], digits(&line[blank + 1..])?))
+        Some((&line[..blank], &line[blank + 1..]))
     })
 }
 

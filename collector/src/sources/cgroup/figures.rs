@@ -16,8 +16,6 @@ pub struct Figures {
     pub throttling: Option<Throttling>,
     /// Memory; `working_set` and v1's `swap` are reckoned at the end.
     pub memory: Memory,
-    /// `inactive_file`, v1 `total_inactive_file`.
-    pub inactive_file: Option<Bytes>,
     /// v1: memory and swap together.
     pub memory_and_swap: Option<Bytes>,
     /// v1: the tightest memory limit from here up, as the kernel says it.
@@ -33,17 +31,17 @@ pub struct Figures {
 impl Figures {
     /// The usage they say, read at `at`. A group of which nothing is known is `None`.
     pub fn usage(self, at: Stamp) -> Usage {
-        let Figures { cpu, split, throttling, mut memory, inactive_file, memory_and_swap, io, pressure, pids, .. } = self;
-        memory.working_set = memory.used.zip(inactive_file).map(|(used, inactive)| used.less(inactive));
+        let Figures { cpu, split, throttling, mut memory, memory_and_swap, io, pressure, pids, .. } = self;
+        memory.working_set = memory.used.zip(memory.inactive_file).map(|(used, inactive)| used.less(inactive));
         // Read at two instants, so the difference may fall below zero.
         memory.swap = memory.swap.or(memory_and_swap.zip(memory.used).map(|(both, used)| both.less(used)));
         Usage {
             cpu: cpu.map(|time| seen(at, Cpu { time, split, throttling })),
             memory: (memory != Memory::default()).then(|| seen(at, memory)),
             io: io.map(|io| seen(at, io)),
-            net: None,
             pressure: (pressure != Pressure::default()).then(|| seen(at, pressure)),
             pids: pids.map(|pids| seen(at, pids)),
+            ..Usage::default()
         }
     }
 }
@@ -82,6 +80,8 @@ pub struct Offer {
     pub cpus: Option<u32>,
     /// `MemTotal`.
     pub memory: Option<Bytes>,
+    /// Memory was taken for huge pages.
+    pub huge: bool,
 }
 
 impl Bounds {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_cpu_set_is_ones_own_only_where_it_is_smaller_than_above() {
-        let offer = Offer { cpus: Some(8), memory: None };
+        let offer = Offer { cpus: Some(8), ..Offer::default() };
         for (quota, cpus, above, own) in [
             (Limit::Of(Cores(4.0)), Some(2), Some(8), Limit::Of(Cores(2.0))),
             (Limit::Unlimited, Some(3), Some(8), Limit::Of(Cores(3.0))),
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_memory_limit_out_of_reach_is_none() {
-        let offer = Offer { cpus: None, memory: Some(Bytes(100)) };
+        let offer = Offer { memory: Some(Bytes(100)), ..Offer::default() };
         for (limit, is) in [(Limit::Of(Bytes(99)), Limit::Of(Bytes(99))), (Limit::Of(Bytes(100)), Limit::Unlimited), (Limit::Unknown, Limit::Unknown)] {
             assert_eq!(within(limit, offer), is);
         }
@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn swap_and_working_set_never_fall_below_zero() {
-        let memory = Memory { used: Some(Bytes(10)), ..Memory::default() };
-        let figures = Figures { memory, inactive_file: Some(Bytes(11)), memory_and_swap: Some(Bytes(9)), ..Figures::default() };
+        let memory = Memory { used: Some(Bytes(10)), inactive_file: Some(Bytes(11)), ..Memory::default() };
+        let figures = Figures { memory, memory_and_swap: Some(Bytes(9)), ..Figures::default() };
         let memory = figures.usage(Stamp::default()).memory.unwrap().is;
         assert_eq!((memory.working_set, memory.swap), (Some(Bytes(0)), Some(Bytes(0))));
         assert_eq!(Figures::default().usage(Stamp::default()), Usage::default());

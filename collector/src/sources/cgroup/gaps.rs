@@ -21,7 +21,7 @@ pub enum Trouble {
 
 /// The troubles of one look.
 #[derive(Debug, Default)]
-pub struct Gaps(Vec<(&'static str, Trouble, u64, String)>);
+pub struct Gaps(Vec<(&'static str, Trouble, u64, String)>, Vec<(&'static str, &'static str)>);
 
 impl Gaps {
     /// Counts one; the first keeps its path. All pressure files are one kind.
@@ -33,14 +33,25 @@ impl Gaps {
         }
     }
 
+    /// Adds one that is about the whole tree: what, and why.
+    pub fn say(&mut self, gap: (&'static str, &'static str)) {
+        self.1.push(gap);
+    }
+
     /// How many times no descriptor was left.
     pub fn full(&self) -> u64 {
         self.0.iter().filter(|(_, trouble, ..)| *trouble == Trouble::Full).map(|(_, _, count, _)| count).sum()
     }
 
+    /// How many files told less than they should; what a kernel does not support is no fault of theirs.
+    pub fn troubles(&self) -> u64 {
+        self.0.iter().filter(|(_, trouble, ..)| *trouble != Trouble::Unsupported).map(|(_, _, count, _)| count).sum()
+    }
+
     /// The gaps they are, and a fresh start.
     pub fn take(&mut self) -> Vec<Gap> {
-        self.0.drain(..).map(|(what, trouble, count, at)| gap(what, &why(what, trouble, count, if at.is_empty() { "/" } else { &at }))).collect()
+        let of_files = self.0.drain(..).map(|(what, trouble, count, at)| gap(what, &why(what, trouble, count, if at.is_empty() { "/" } else { &at })));
+        of_files.chain(self.1.drain(..).map(|(what, why)| gap(what, why))).collect()
     }
 }
 

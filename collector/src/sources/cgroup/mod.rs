@@ -5,6 +5,8 @@ pub mod files;
 pub mod gaps;
 pub mod lives;
 pub mod mounts;
+pub mod quiet;
+pub mod seldom;
 pub mod v1;
 pub mod v2;
 pub mod walk;
@@ -19,10 +21,11 @@ use self::figures::{Bounds, Figures, Offer, tightest, within};
 use self::files::{Files, Found};
 use self::gaps::gap;
 use self::lives::Lives;
+use self::seldom::OpenFilesOf;
 use self::walk::{Node, Room, refresh, relist};
 use crate::identity::{Owner, Segment, Within};
 use crate::roots::{Clock, Roots};
-use crate::snapshot::{CgroupVersion, Gap, Limits, SourceName, add_devices};
+use crate::snapshot::{CgroupVersion, Gap, Limits, SourceName, Usage, add_devices};
 use crate::sources::{Group, Look, Reading, Told, Tree, host, text};
 
 /// How much of the tree is followed, and how. Defaults: the `cgroup` section of tare.toml.
@@ -37,6 +40,8 @@ pub struct Settings {
 
 /// Limits and weights change seldom: they are read at first sight and then at every sixth look, each cgroup at a turn of its own.
 const BOUNDS_EVERY: u64 = 6;
+/// Processes and their open files cost more than they say: they have every second turn of the limits.
+const SELDOM_EVERY: u64 = 2 * BOUNDS_EVERY;
 /// A runtime makes a container's v1 folders one after the other: in its first looks what is missing is asked for again.
 const YOUNG: u64 = 2;
 
@@ -52,6 +57,9 @@ pub fn file_names() -> impl Iterator<Item = &'static str> {
         .chain(names(v2::ROOT))
         .chain(names(v2::BOUNDS))
         .chain(names(v2::EVENTS))
+        .chain(names(seldom::V1))
+        .chain(names(seldom::V1_HUGE))
+        .chain(names(seldom::V2_HUGE))
 }
 
 /// The cgroup tree of one host.
@@ -65,13 +73,18 @@ pub struct Cgroups {
     lives: Option<Result<Lives, Errno>>,
     look: u64,
     offer: Offer,
+    open_files: OpenFilesOf,
+    /// This kernel's v1 files about block devices may say nothing where nothing was counted.
+    lazy_io: bool,
 }
 
 impl Cgroups {
     /// Looks below these roots. Live, the soft limit on open files is raised to the hard one.
     pub fn new(roots: Roots, settings: Settings) -> Cgroups {
         let keep = if roots.recorded.is_some() { 0 } else { settings.keep_open.min(raise_open_files()) };
-        Cgroups { roots, settings, keep, tree: None, lives: None, look: 0, offer: Offer::default() }
+        let open_files = OpenFilesOf::new(&roots);
+        let lazy_io = host::identity(&roots).kernel.is_some_and(|release| v1::counts_io_late(&release));
+        Cgroups { roots, settings, keep, tree: None, lives: None, look: 0, offer: Offer::default(), open_files, lazy_io }
     }
 
     /// One look at the tree, or why there is none.
@@ -106,15 +119,18 @@ impl Cgroups {
             clock: self.roots.clock,
             offer: self.offer,
             v2: files.mounts().version == CgroupVersion::V2,
-            keep: self.keep / room.rows.max(1),
+            keep: Share { each: self.keep / room.rows.max(1), more: self.keep % room.rows.max(1) },
             most: self.settings.max_groups,
             roots: &self.roots,
             lives: lives.as_ref().and_then(|lives| lives.as_ref().ok()),
             files,
+            open_files: &mut self.open_files,
             room,
             groups: Vec::with_capacity(room.rows.min(self.settings.max_groups)),
         };
-        let root_usage = pass.root(root);
+        let part = pass.files.is_part();
+        // What a part counts says nothing of the machine.
+        let mut root_usage = if part { Usage::default() } else { pass.root(root) };
         pass.watch(root);
         pass.below(root, &Limits::default(), None);
         let Pass { mut groups, room, .. } = pass;
@@ -122,6 +138,12 @@ impl Cgroups {
         if files.gaps.full() > 0 {
             // Somebody else needs descriptors too: hold fewer from now on.
             self.keep /= 2;
+        }
+        if self.lazy_io && files.mounts().version != CgroupVersion::V2 && uncounted(&mut groups, &mut root_usage) {
+            files.gaps.say(UNCOUNTED);
+        }
+        if part {
+            files.gaps.say(PART);
         }
         let mut gaps = files.gaps.take();
         // Asked after the tree was read, so that who is missing there is told of here.
@@ -158,18 +180,33 @@ struct Pass<'a> {
     clock: Clock,
     offer: Offer,
     v2: bool,
-    /// Descriptors each row may keep.
-    keep: usize,
+    keep: Share,
     most: usize,
     roots: &'a Roots,
     lives: Option<&'a Lives>,
     files: &'a mut Files,
+    open_files: &'a mut OpenFilesOf,
     room: Room,
     groups: Vec<Group>,
 }
 
+/// How descriptors are dealt out: each row has so many, and the first rows one more. With more rows than descriptors the hottest file of the first stays open.
+struct Share {
+    each: usize,
+    more: usize,
+}
+
+impl Share {
+    /// Those of the next row.
+    fn next(&mut self) -> usize {
+        let one_more = self.more > 0;
+        self.more -= usize::from(one_more);
+        self.each + usize::from(one_more)
+    }
+}
+
 impl Pass<'_> {
-    fn root(&mut self, root: &mut Node) -> crate::snapshot::Usage {
+    fn root(&mut self, root: &mut Node) -> Usage {
         let mut figures = Figures::default();
         let files = if self.v2 { v2::ROOT } else { v1::ROOT };
         self.files.read("", files, &mut root.kept, files.len(), self.look % BOUNDS_EVERY == 1, &mut figures);
@@ -247,8 +284,17 @@ impl Pass<'_> {
         let again = due || self.look - node.first <= YOUNG;
         let mut figures = Figures::default();
         let files = if self.v2 { v2::FIGURES } else { v1::FIGURES };
-        let found = self.files.read(node.path.as_str(), files, &mut node.kept, self.keep, again, &mut figures);
+        let (keep, troubles) = (self.keep.next(), self.files.gaps.troubles());
+        let before = node.quiet.before().filter(|_| !again);
+        let holds = |moves, now: &Figures| before.is_some_and(|before| quiet::holds(moves, before, now));
+        let found = self.files.read_but(node.path.as_str(), files, &mut node.kept, keep, again, &mut figures, holds);
         let at = self.clock.now();
+        if let Some(before) = before {
+            quiet::complete(&mut figures, before, self.v2);
+        }
+        if !self.files.recorded() {
+            node.quiet.keep(&figures, found == Found::Some && self.files.gaps.troubles() == troubles);
+        }
         if found != Found::Some || !self.lives(node, &figures, due) {
             return found;
         }
@@ -258,8 +304,27 @@ impl Pass<'_> {
             Some(recorded) => recorded.identity.get(node.path.as_str()).copied().unwrap_or(0),
             None => node.inode,
         };
-        self.groups.push(Group { path: node.path.clone(), owner, start, own, limits: *limits, weights: node.bounds.weights, usage: figures.usage(at) });
+        if due && (node.last == 0 || self.files.recorded() || (self.look + node.inode).is_multiple_of(SELDOM_EVERY)) {
+            self.seldom(node, figures.pids);
+        }
+        let mut usage = figures.usage(at);
+        node.seldom.tell(&mut usage);
+        self.groups.push(Group { path: node.path.clone(), owner, start, own, limits: *limits, weights: node.bounds.weights, usage });
         found
+    }
+
+    /// Reads what has its turn in every twelfth look.
+    fn seldom(&mut self, node: &mut Node, pids: Option<u64>) {
+        let (processes, huge) = if self.v2 { (seldom::V2, seldom::V2_HUGE) } else { (seldom::V1, seldom::V1_HUGE) };
+        let mut found = seldom::Found::default();
+        // The processes of a task or pod are in the cgroups of its containers.
+        if !matches!(node.segment, Segment::Task(_) | Segment::Pod(_)) {
+            self.files.read_once(node.path.as_str(), processes, &mut node.kept, &mut found);
+        }
+        if self.offer.huge {
+            self.files.read_once(node.path.as_str(), huge, &mut node.kept, &mut found);
+        }
+        node.seldom.take(self.clock.now(), found, pids, self.open_files);
     }
 
     /// Whether anything lives in a container or unit. It is asked only where there is doubt, and left out only where it is certain.
@@ -303,6 +368,23 @@ impl Pass<'_> {
     }
 }
 
+/// Why most of the machine is missing.
+const PART: (&str, &str) = ("containers", "the cgroup tree here is that of one container, not the machine's; fix: give Tare the host's: -v /sys:/host/sys:ro");
+
+/// Why nothing is known of block devices.
+const UNCOUNTED: (&str, &str) = ("io", "this kernel (6.10 or newer) counts what a v1 cgroup reads and writes only once a throttle is set on a disk");
+
+/// Whether nothing was counted at block devices: nobody has a row. Then nothing is known, which is not zero.
+fn uncounted(groups: &mut [Group], root: &mut Usage) -> bool {
+    let all = || groups.iter().map(|group| &group.usage).chain([&*root]).filter_map(|usage| usage.io.as_ref());
+    let nothing = all().next().is_some() && all().all(|io| io.is.is_empty());
+    if nothing {
+        groups.iter_mut().for_each(|group| group.usage.io = None);
+        root.io = None;
+    }
+    nothing && groups.iter().any(|group| matches!(group.owner, Owner::Container(..)))
+}
+
 fn count(node: &Node) -> usize {
     1 + node.children.iter().map(count).sum::<usize>()
 }
@@ -331,10 +413,10 @@ fn nothing_mounted(roots: &Roots) -> String {
     }
 }
 
-/// Online CPUs and `MemTotal`.
+/// Online CPUs, `MemTotal`, and whether memory was taken for huge pages.
 fn offer(roots: &Roots) -> Offer {
-    let memory = roots.read_proc("meminfo").ok().and_then(|text| host::machine::meminfo(&text).0);
-    Offer { cpus: host::online_cpus(roots), memory }
+    let (memory, huge) = roots.read_proc("meminfo").ok().map(|text| host::machine::offered(&text)).unwrap_or_default();
+    Offer { cpus: host::online_cpus(roots), memory, huge }
 }
 
 /// Raises the soft limit on open files to the hard one; a quarter of it stays for sockets and others.

@@ -78,12 +78,13 @@ fn controller(option: &str) -> Option<Tree> {
         "blkio" => Tree::Blkio,
         "pids" => Tree::Pids,
         "cpuset" => Tree::Cpuset,
+        "hugetlb" => Tree::Hugetlb,
         _ => return None,
     })
 }
 
 /// Blanks, tabs, line ends and backslashes stand as three octal digits: `\040`.
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut parts = text.split('\\');
     plain.push_str(parts.next().unwrap_or_default());

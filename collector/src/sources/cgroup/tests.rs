@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::roots::{Address, Layers};
-use crate::snapshot::{Device, IoDevice, Stall};
+use crate::snapshot::{Device, HugePages, IoDevice, Stall};
 use crate::units::{Bytes, Cores, Limit, Stamp};
 
 const A: &str = "3d1d9521b26e77f4fa2b9401be3fd84f09dac9c9554d1f28e0ddf61c6f3075e5";
@@ -26,6 +26,8 @@ const V1: &str = "25 23 0:22 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755\n\
 const UNIFIED: &str = "41 25 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n40 25 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n";
 
 const SETTINGS: Settings = Settings { keep_open: 100, max_groups: 100 };
+
+mod quiet;
 
 /// A host in a folder of its own.
 struct HostFolder(tempfile::TempDir);
@@ -240,6 +242,21 @@ fn the_recursive_blkio_files_win_where_the_kernel_has_them() {
 }
 
 #[test]
+fn where_the_kernel_counts_late_an_empty_list_of_devices_is_no_zero() {
+    for (kernel, other, io, gaps) in
+        [("6.18.1", "Total 0\n", None, 1), ("6.18.1", "8:0 Read 1\n8:0 Write 2\nTotal 3\n", Some(0), 0), ("6.1.0", "Total 0\n", Some(0), 0)]
+    {
+        let host = HostFolder::new(V1);
+        host.write("proc/sys/kernel/osrelease", kernel);
+        for (id, text) in [(A, "Total 0\n"), (B, other)] {
+            host.v1(&format!("/docker/{id}"), 1).cgroup(&format!("/blkio/docker/{id}"), &[("blkio.throttle.io_service_bytes", text)]);
+        }
+        let (tree, said) = host.look();
+        assert_eq!((tree.groups[0].usage.io.as_ref().map(|io| io.is.len()), said.len()), (io, gaps), "{kernel} {other:?}: {said:?}");
+    }
+}
+
+#[test]
 fn a_hybrid_host_s_figures_are_in_v1() {
     let host = HostFolder::new(&format!("{V1}{UNIFIED}"));
     host.v1(&format!("/docker/{A}"), 4).v2(&format!("/unified/docker/{B}"), 5);
@@ -264,6 +281,8 @@ fn v2_figures_and_limits() {
             ("memory.swap.current", "0\n"),
             ("io.stat", ""),
             ("pids.current", "5\n"),
+            ("cgroup.procs", "12\n14\n"),
+            ("hugetlb.2MB.current", "4194304\n"),
             ("cpu.pressure", "some avg10=0.00 total=10\nfull avg10=0.00 total=2\n"),
             ("cpu.max", "max 100000\n"),
             ("memory.max", "99999999999999\n"),
@@ -283,6 +302,10 @@ fn v2_figures_and_limits() {
     assert_eq!((memory.peak, memory.major_faults, memory.oom_kills), (Some(Bytes(2000)), Some(6), Some(4)));
     assert_eq!((memory.high_events, memory.max_events, memory.oom_events), (Some(1), Some(2), Some(3)));
     assert!(a.usage.io.as_ref().unwrap().is.is_empty());
+    assert_eq!((a.usage.processes.unwrap().is, a.usage.files, a.usage.huge.as_ref().map(|huge| huge.is.len())), (2, None, None));
+    host.write("proc/meminfo", "MemTotal:       16777216 kB\nHugetlb:           8192 kB\n");
+    let huge = host.look().0.groups[0].usage.huge.clone().unwrap().is;
+    assert_eq!(huge.as_slice(), [HugePages { size: Bytes(2 << 20), used: Bytes(4 << 20) }], "read where the machine has some");
     let pressure = a.usage.pressure.unwrap().is;
     assert_eq!(pressure.cpu, Some(Stall { some: Duration::from_micros(10), full: Some(Duration::from_micros(2)) }));
     assert_eq!((pressure.memory, a.usage.pids.unwrap().is), (None, 5));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::figures::{Bounds, Figures};
 use super::files::{File, Tree};
-use super::text::{digits, lines, number, pairs, words};
+use super::quiet::Moves;
+use super::text::{digits, keyed, lines, number, pairs, words};
 use super::v2::{self, known, set};
 use crate::snapshot::{CpuSplit, Device, IoDevice, Memory, Throttling};
 use crate::units::{Bytes, Limit};
@@ -15,23 +16,22 @@ use crate::units::{Bytes, Limit};
 pub const FIGURES: &[File<Figures>] = &[
     CPU,
     USED,
-    file(Tree::Memory, "memory.stat", |text, f| {
+    with_memory("memory.stat", |text, f| {
         let stat = memory_stat(text);
-        f.inactive_file = stat.inactive_file;
         f.hierarchical_limit = stat.hierarchical_limit;
         let Memory { used, peak, kernel, max_events, oom_kills, .. } = f.memory;
         f.memory = Memory { used, peak, kernel, max_events, oom_kills, ..stat.memory };
         stat != MemoryStat::default()
     }),
-    file(Tree::Pids, "pids.current", |text, f| set(&mut f.pids, number(text))),
-    file(Tree::Cpuacct, "cpuacct.stat", |text, f| set(&mut f.split, cpuacct_stat(text))),
-    file(Tree::Cpu, "cpu.stat", |text, f| set(&mut f.throttling, cpu_stat(text))),
+    with_cpu(Tree::Pids, "pids.current", |text, f| set(&mut f.pids, number(text))),
+    with_cpu(Tree::Cpuacct, "cpuacct.stat", |text, f| set(&mut f.split, cpuacct_stat(text))),
+    with_cpu(Tree::Cpu, "cpu.stat", |text, f| set(&mut f.throttling, cpu_stat(text))),
     BYTES,
     OPERATIONS,
-    file(Tree::Memory, "memory.memsw.usage_in_bytes", |text, f| set(&mut f.memory_and_swap, number(text).map(Bytes))),
+    with_memory("memory.memsw.usage_in_bytes", |text, f| set(&mut f.memory_and_swap, number(text).map(Bytes))),
     KILLS,
-    file(Tree::Memory, "memory.failcnt", |text, f| set(&mut f.memory.max_events, number(text))),
-    file(Tree::Memory, "memory.kmem.usage_in_bytes", |text, f| set(&mut f.memory.kernel, number(text).map(Bytes))),
+    with_memory("memory.failcnt", |text, f| set(&mut f.memory.max_events, number(text))),
+    with_memory("memory.kmem.usage_in_bytes", |text, f| set(&mut f.memory.kernel, number(text).map(Bytes))),
     PEAK,
 ];
 
@@ -40,16 +40,16 @@ pub const LAST: &[File<Figures>] = &[CPU, PEAK, KILLS, USED, BYTES, OPERATIONS];
 
 const CPU: File<Figures> = file(Tree::Cpuacct, "cpuacct.usage", take_usage);
 const USED: File<Figures> = file(Tree::Memory, "memory.usage_in_bytes", |text, f| set(&mut f.memory.used, number(text).map(Bytes)));
-const PEAK: File<Figures> = file(Tree::Memory, "memory.max_usage_in_bytes", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
-const KILLS: File<Figures> = file(Tree::Memory, "memory.oom_control", |text, f| {
+const PEAK: File<Figures> = with_memory("memory.max_usage_in_bytes", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
+const KILLS: File<Figures> = with_memory("memory.oom_control", |text, f| {
     // Linux before 4.13 does not count kills.
     f.memory.oom_kills = oom_control(text);
     f.memory.oom_kills.is_some() || text.starts_with(b"oom_kill_disable ")
 });
 const BYTES: File<Figures> =
-    File { older: Some("blkio.throttle.io_service_bytes"), ..file(Tree::Blkio, "blkio.throttle.io_service_bytes_recursive", take_bytes) };
+    File { older: Some("blkio.throttle.io_service_bytes"), ..with_cpu(Tree::Blkio, "blkio.throttle.io_service_bytes_recursive", take_bytes) };
 const OPERATIONS: File<Figures> =
-    File { older: Some("blkio.throttle.io_serviced"), ..file(Tree::Blkio, "blkio.throttle.io_serviced_recursive", take_operations) };
+    File { older: Some("blkio.throttle.io_serviced"), ..with_cpu(Tree::Blkio, "blkio.throttle.io_serviced_recursive", take_operations) };
 
 /// What the root has.
 pub const ROOT: &[File<Figures>] = &[
@@ -73,8 +73,17 @@ pub const BOUNDS: &[File<Bounds>] = &[
     file(Tree::Blkio, "blkio.bfq.weight", |text, b| b.weights.io_weight.is_some() || set(&mut b.weights.io_weight, v2::io_weight(text).or(number(text)))),
 ];
 
+/// Late writes are charged to the root in v1, so block devices count only what a cgroup asks for while it runs.
+const fn with_cpu(tree: Tree, name: &'static str, take: fn(&[u8], &mut Figures) -> bool) -> File<Figures> {
+    File { moves: Moves::WithCpu, ..file(tree, name, take) }
+}
+
+const fn with_memory(name: &'static str, take: fn(&[u8], &mut Figures) -> bool) -> File<Figures> {
+    File { moves: Moves::WithMemory, ..file(Tree::Memory, name, take) }
+}
+
 const fn file<T>(tree: Tree, name: &'static str, take: fn(&[u8], &mut T) -> bool) -> File<T> {
-    File { tree, name, older: None, take }
+    File { tree, name, older: None, moves: Moves::Always, take }
 }
 
 fn take_usage(text: &[u8], figures: &mut Figures) -> bool {
@@ -139,10 +148,8 @@ pub fn cpu_stat(text: &[u8]) -> Option<Throttling> {
 /// What `memory.stat` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MemoryStat {
-    /// anon, file, shmem and major faults; the rest stays unknown.
+    /// What it says of memory; what stands in other files stays unknown.
     pub memory: Memory,
-    /// `total_inactive_file`.
-    pub inactive_file: Option<Bytes>,
     /// `hierarchical_memory_limit`: the tightest limit from here up.
     pub hierarchical_limit: Limit<Bytes>,
 }
@@ -155,23 +162,59 @@ pub struct MemoryStat {
 /// total_cache 262410240
 /// total_rss 3145728
 /// total_shmem 262144000
+/// total_mapped_file 135168
+/// total_dirty 0
+/// total_writeback 0
+/// total_workingset_refault_anon 0
+/// total_workingset_refault_file 11
+/// total_pgfault 119626
 /// total_pgmajfault 3
+/// total_inactive_anon 3010560
+/// total_active_anon 135168
 /// total_inactive_file 135168
+/// total_active_file 0
+/// total_unevictable 0
 /// ```
 pub fn memory_stat(text: &[u8]) -> MemoryStat {
     let mut stat = MemoryStat::default();
+    let mut refaults = v2::Refaults::default();
     let memory = &mut stat.memory;
-    for (key, value) in pairs(text) {
-        match key {
-            b"total_cache" => memory.file = Some(Bytes(value)),
-            b"total_rss" => memory.anon = Some(Bytes(value)),
-            b"total_shmem" => memory.shmem = Some(Bytes(value)),
-            b"total_pgmajfault" => memory.major_faults = Some(value),
-            b"total_inactive_file" => stat.inactive_file = Some(Bytes(value)),
-            b"hierarchical_memory_limit" => stat.hierarchical_limit = bytes(value),
-            _ => {}
-        }
+    for (key, value) in keyed(text) {
+        let Some(total) = key.strip_prefix(b"total_") else {
+            if key == b"hierarchical_memory_limit" {
+                stat.hierarchical_limit = digits(value).map_or(Limit::Unknown, bytes);
+            }
+            continue;
+        };
+        let place = match total {
+            b"cache" => &mut memory.file,
+            b"rss" => &mut memory.anon,
+            b"shmem" => &mut memory.shmem,
+            b"mapped_file" => &mut memory.mapped,
+            b"dirty" => &mut memory.dirty,
+            b"writeback" => &mut memory.writeback,
+            b"inactive_anon" => &mut memory.inactive_anon,
+            b"active_anon" => &mut memory.active_anon,
+            b"inactive_file" => &mut memory.inactive_file,
+            b"active_file" => &mut memory.active_file,
+            b"unevictable" => &mut memory.unevictable,
+            b"pgfault" => {
+                memory.faults = digits(value).or(memory.faults);
+                continue;
+            }
+            b"pgmajfault" => {
+                memory.major_faults = digits(value).or(memory.major_faults);
+                continue;
+            }
+            b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
+                refaults.add(digits(value));
+                continue;
+            }
+            _ => continue,
+        };
+        *place = digits(value).map(Bytes).or(*place);
     }
+    memory.refaults = refaults.0;
     stat
 }
 
@@ -206,6 +249,13 @@ pub fn cfs_quota(text: &[u8]) -> Option<Option<u64>> {
         b"-1" => Some(None),
         text => digits(text).map(Some),
     }
+}
+
+/// Whether a kernel of this release counts at block devices only once a throttle is set on one: since Linux 6.10 (commit a3166c51702b, "blk-throttle: delay
+/// initialization until configuration") v1's `blkio.throttle` files hold `Total 0` until then, whatever was read and written.
+pub fn counts_io_late(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().ok());
+    numbers.next().flatten().zip(numbers.next().flatten()).is_some_and(|version| version >= (6, 10))
 }
 
 /// One device of a blkio file: bytes or operations.
@@ -281,7 +331,7 @@ mod tests {
             b"cache 1\nrss 2\nhierarchical_memory_limit 9223372036854771712\ntotal_cache 262410240\ntotal_rss 3145728\ntotal_inactive_file 135168\n",
         );
         assert_eq!((stat.memory.file, stat.memory.anon, stat.memory.shmem), (Some(Bytes(262_410_240)), Some(Bytes(3_145_728)), None));
-        assert_eq!((stat.inactive_file, stat.hierarchical_limit), (Some(Bytes(135_168)), Limit::Unlimited));
+        assert_eq!((stat.memory.inactive_file, stat.hierarchical_limit), (Some(Bytes(135_168)), Limit::Unlimited));
         assert_eq!((oom_control(b"oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"), oom_control(b"oom_kill_disable 0\nunder_oom 0\n")), (Some(3), None));
         for (text, limit) in [
             ("9223372036854771712", Limit::Unlimited),
@@ -290,6 +340,21 @@ mod tests {
             ("-1", Limit::Unknown),
         ] {
             assert_eq!(bytes_limit(text.as_bytes()), limit);
+        }
+    }
+
+    #[test]
+    fn newer_kernels_count_at_block_devices_late() {
+        for (release, late) in [
+            ("6.18.44-fc-v657", true),
+            ("6.10.0", true),
+            ("6.9.12-amd64", false),
+            ("5.10.223-212.873.amzn2.x86_64", false),
+            ("7.0", true),
+            ("x", false),
+            ("", false),
+        ] {
+            assert_eq!(counts_io_late(release), late, "{release}");
         }
     }
 

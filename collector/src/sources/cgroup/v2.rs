@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::figures::{Bounds, Figures, cores};
 use super::files::{File, Tree};
-use super::text::{digits, number, pairs, words};
+use super::quiet::Moves;
+use super::text::{digits, keyed, number, pairs, words};
 use crate::snapshot::{Cpu, CpuSplit, Device, Io, IoDevice, Memory, Throttling};
 use crate::sources::psi;
 use crate::units::{Bytes, Cores, Limit};
@@ -15,20 +16,19 @@ use crate::units::{Bytes, Cores, Limit};
 pub const FIGURES: &[File<Figures>] = &[
     CPU,
     USED,
-    file("memory.stat", |text, f| {
-        let stat = memory_stat(text);
-        f.inactive_file = stat.inactive_file;
-        let Memory { used, peak, swap, high_events, max_events, oom_events, oom_kills, .. } = f.memory;
-        f.memory = Memory { used, peak, swap, high_events, max_events, oom_events, oom_kills, ..stat.memory };
-        stat != MemoryStat::default()
-    }),
-    file("pids.current", |text, f| set(&mut f.pids, number(text))),
     IO,
-    KILLS,
     file("cpu.pressure", |text, f| set(&mut f.pressure.cpu, psi::parse(text))),
     file("memory.pressure", |text, f| set(&mut f.pressure.memory, psi::parse(text))),
     file("io.pressure", |text, f| set(&mut f.pressure.io, psi::parse(text))),
-    file("memory.swap.current", |text, f| set(&mut f.memory.swap, number(text).map(Bytes))),
+    with_memory("memory.stat", |text, f| {
+        let stat = memory_stat(text);
+        let Memory { used, peak, swap, high_events, max_events, oom_events, oom_kills, .. } = f.memory;
+        f.memory = Memory { used, peak, swap, high_events, max_events, oom_events, oom_kills, ..stat };
+        stat != Memory::default()
+    }),
+    File { moves: Moves::WithCpu, ..file("pids.current", |text, f| set(&mut f.pids, number(text))) },
+    KILLS,
+    with_memory("memory.swap.current", |text, f| set(&mut f.memory.swap, number(text).map(Bytes))),
     PEAK,
 ];
 
@@ -37,9 +37,9 @@ pub const LAST: &[File<Figures>] = &[CPU, PEAK, KILLS, USED, IO];
 
 const CPU: File<Figures> = file("cpu.stat", take_cpu);
 const USED: File<Figures> = file("memory.current", |text, f| set(&mut f.memory.used, number(text).map(Bytes)));
-const PEAK: File<Figures> = file("memory.peak", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
+const PEAK: File<Figures> = with_memory("memory.peak", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
 const IO: File<Figures> = file("io.stat", take_io);
-const KILLS: File<Figures> = file("memory.events", |text, f| {
+const KILLS: File<Figures> = with_memory("memory.events", |text, f| {
     let MemoryEvents { high, max, oom, oom_kill } = memory_events(text);
     (f.memory.high_events, f.memory.max_events, f.memory.oom_events, f.memory.oom_kills) = (high, max, oom, oom_kill);
     high.or(max).or(oom).or(oom_kill).is_some()
@@ -63,8 +63,12 @@ pub const BOUNDS: &[File<Bounds>] = &[
 /// Whether anything lives in or below the cgroup.
 pub const EVENTS: &[File<Option<bool>>] = &[file("cgroup.events", |text, populated| set(populated, events(text)))];
 
+const fn with_memory(name: &'static str, take: fn(&[u8], &mut Figures) -> bool) -> File<Figures> {
+    File { moves: Moves::WithMemory, ..file(name, take) }
+}
+
 const fn file<T>(name: &'static str, take: fn(&[u8], &mut T) -> bool) -> File<T> {
-    File { tree: Tree::Unified, name, older: None, take }
+    File { tree: Tree::Unified, name, older: None, moves: Moves::Always, take }
 }
 
 pub(super) fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
@@ -117,43 +121,83 @@ pub fn cpu_stat(text: &[u8]) -> Option<Cpu> {
     Some(Cpu { time: Duration::from_micros(usage?), split, throttling })
 }
 
-/// What `memory.stat` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemoryStat {
-    /// anon, file, shmem, slab, kernel, sock and major faults; the rest stays unknown.
-    pub memory: Memory,
-    /// `inactive_file`.
-    pub inactive_file: Option<Bytes>,
-}
-
-/// `memory.stat`, in bytes and counts. `kernel` came with Linux 5.18.
+/// `memory.stat`, in bytes and counts; what stands in other files stays unknown. `kernel` came with Linux 5.18, `zswap` with 5.19. Before 5.9 refaults were
+/// one line; now those of anonymous pages (from swap) have one of their own.
 /// ```text
 /// anon 2499893504
 /// file 1500065536
 /// kernel 61440
+/// kernel_stack 16384
+/// pagetables 8192
 /// sock 0
 /// shmem 0
+/// zswap 0
+/// zswapped 0
+/// file_mapped 4096
+/// file_dirty 0
+/// file_writeback 0
+/// inactive_anon 2499889408
+/// active_anon 4096
 /// inactive_file 1500000000
+/// active_file 65536
+/// unevictable 0
 /// slab 40960
+/// workingset_refault_anon 0
+/// workingset_refault_file 11
+/// pgfault 623421
 /// pgmajfault 3
 /// ```
-pub fn memory_stat(text: &[u8]) -> MemoryStat {
-    let mut stat = MemoryStat::default();
-    let memory = &mut stat.memory;
-    for (key, value) in pairs(text) {
-        match key {
-            b"anon" => memory.anon = Some(Bytes(value)),
-            b"file" => memory.file = Some(Bytes(value)),
-            b"kernel" => memory.kernel = Some(Bytes(value)),
-            b"sock" => memory.sock = Some(Bytes(value)),
-            b"shmem" => memory.shmem = Some(Bytes(value)),
-            b"slab" => memory.slab = Some(Bytes(value)),
-            b"inactive_file" => stat.inactive_file = Some(Bytes(value)),
-            b"pgmajfault" => memory.major_faults = Some(value),
-            _ => {}
-        }
+pub fn memory_stat(text: &[u8]) -> Memory {
+    let mut memory = Memory::default();
+    let mut refaults = Refaults::default();
+    for (key, value) in keyed(text) {
+        let place = match key {
+            b"anon" => &mut memory.anon,
+            b"file" => &mut memory.file,
+            b"kernel" => &mut memory.kernel,
+            b"kernel_stack" => &mut memory.kernel_stack,
+            b"pagetables" => &mut memory.page_tables,
+            b"sock" => &mut memory.sock,
+            b"shmem" => &mut memory.shmem,
+            b"zswap" => &mut memory.zswap,
+            b"zswapped" => &mut memory.zswapped,
+            b"file_mapped" => &mut memory.mapped,
+            b"file_dirty" => &mut memory.dirty,
+            b"file_writeback" => &mut memory.writeback,
+            b"inactive_anon" => &mut memory.inactive_anon,
+            b"active_anon" => &mut memory.active_anon,
+            b"inactive_file" => &mut memory.inactive_file,
+            b"active_file" => &mut memory.active_file,
+            b"unevictable" => &mut memory.unevictable,
+            b"slab" => &mut memory.slab,
+            b"pgfault" => {
+                memory.faults = digits(value).or(memory.faults);
+                continue;
+            }
+            b"pgmajfault" => {
+                memory.major_faults = digits(value).or(memory.major_faults);
+                continue;
+            }
+            b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
+                refaults.add(digits(value));
+                continue;
+            }
+            _ => continue,
+        };
+        *place = digits(value).map(Bytes).or(*place);
     }
-    stat
+    memory.refaults = refaults.0;
+    memory
+}
+
+/// Refaults of all kinds of pages together.
+#[derive(Default)]
+pub(super) struct Refaults(pub(super) Option<u64>);
+
+impl Refaults {
+    pub(super) fn add(&mut self, more: Option<u64>) {
+        self.0 = more.map_or(self.0, |more| Some(self.0.unwrap_or(0).saturating_add(more)));
+    }
 }
 
 /// What `memory.events` says, all counts since the cgroup was made, what lies below included.
@@ -326,9 +370,11 @@ mod tests {
 
     #[test]
     fn memory_stat_knows_each_figure_on_its_own() {
-        let stat = memory_stat(b"anon 1\nfile 2\ninactive_file 4\nshmem x\npgmajfault 5\nanon_thp 9\n");
-        assert_eq!((stat.memory.anon, stat.memory.file, stat.memory.shmem, stat.memory.slab), (Some(Bytes(1)), Some(Bytes(2)), None, None));
-        assert_eq!((stat.inactive_file, stat.memory.major_faults), (Some(Bytes(4)), Some(5)));
+        let memory = memory_stat(b"anon 1\nfile 2\ninactive_file 4\nshmem x\npgfault 7\npgmajfault 5\nanon_thp 9\nfile_mapped 3\nworkingset_refault_anon 2\n");
+        assert_eq!((memory.anon, memory.file, memory.shmem, memory.slab), (Some(Bytes(1)), Some(Bytes(2)), None, None));
+        assert_eq!((memory.inactive_file, memory.mapped, memory.faults, memory.major_faults), (Some(Bytes(4)), Some(Bytes(3)), Some(7), Some(5)));
+        assert_eq!((memory.refaults, memory_stat(b"workingset_refault 4\n").refaults, memory_stat(b"anon 1\n").refaults), (Some(2), Some(4), None));
+        assert_eq!(memory_stat(b"workingset_refault_anon 2\nworkingset_refault_file 3\n").refaults, Some(5));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::figures::Bounds;
 use super::files::{Files, Folder, Kept, Listing};
+use super::quiet::Quiet;
+use super::seldom::Seldom;
 use crate::identity::{Above, CgroupPath, Owner, Segment};
 
 /// One cgroup that is followed. A container is a leaf: what is nested in it is inside its numbers.
@@ -23,6 +25,10 @@ pub struct Node {
     pub kept: Kept,
     /// Its limits, as last read.
     pub bounds: Bounds,
+    /// What has its turn in every twelfth look, as last read.
+    pub seldom: Seldom,
+    /// What it said last, and whether it rests.
+    pub quiet: Quiet,
     /// The look that first saw it, and the one that last read it; 0: none yet.
     pub first: u64,
     /// See `first`.
@@ -48,7 +54,24 @@ impl Node {
 
     fn new(path: CgroupPath, inode: u64, segment: Segment, owner: Option<Owner>, above: Above) -> Node {
         let (kept, bounds) = (Kept::default(), Bounds::default());
-        Node { path, inode, segment, owner, children: Vec::new(), holds: false, kept, bounds, first: 0, last: 0, alive: true, watched: false, above, links: 0 }
+        Node {
+            path,
+            inode,
+            segment,
+            owner,
+            children: Vec::new(),
+            holds: false,
+            kept,
+            bounds,
+            seldom: Seldom::default(),
+            quiet: Quiet::default(),
+            first: 0,
+            last: 0,
+            alive: true,
+            watched: false,
+            above,
+            links: 0,
+        }
     }
 
     /// Whether it gets a row. A unit that holds containers is a folder to us: they have rows of their own, and the rest of it is the system's.

@@ -346,7 +346,7 @@ fn network(mode: &str) -> Network {
 }
 
 /// An RFC 3339 time; Docker's zero time (year 1) and everything before 1970 is `None`.
-fn time(text: &Text) -> Option<Timestamp> {
+pub(super) fn time(text: &Text) -> Option<Timestamp> {
     text.as_str().parse().ok().filter(|time: &Timestamp| *time > Timestamp::UNIX_EPOCH)
 }
 

@@ -7,6 +7,7 @@
 mod answers;
 mod events;
 mod lenient;
+pub mod stats;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,7 +14,7 @@ use crate::units::{Bytes, Cores, Limit, Stamp};
 use fake::{Daemon, Fault};
 
 #[path = "../../../../tests/fakes/docker.rs"]
-mod fake;
+pub(super) mod fake;
 
 const NOW: &str = "2026-03-02T10:00:10Z";
 const CANARY: &str = "CANARY-hunter2";

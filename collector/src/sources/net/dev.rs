@@ -38,11 +38,16 @@ impl Dev {
 /// ```
 /// Numbers may stand right behind the colon (before kernel 2.6.39), and an alias has one in its name: the last colon of a line ends the name. A name may be any bytes.
 pub fn parse(file: &[u8], before: &[Interface]) -> Dev {
+    parse_those(file, before, |_| true)
+}
+
+/// The same of those interfaces whose name is `wanted`.
+pub(crate) fn parse_those(file: &[u8], before: &[Interface], wanted: impl Fn(&[u8]) -> bool) -> Dev {
     let mut dev = Dev::default();
     for line in file.split(|byte| *byte == b'\n') {
         let Some(colon) = memchr::memrchr(b':', line) else { continue };
         let name = line[..colon].trim_ascii();
-        if name.is_empty() || name == b"lo" {
+        if name.is_empty() || name == b"lo" || !wanted(name) {
             continue;
         }
         let Some((received, sent)) = counters(&line[colon + 1..]) else {

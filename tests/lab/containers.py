@@ -18,6 +18,7 @@ import stage
 from checks import Skip
 from dockerd import IMAGE, IMAGE_WITH_CHECK, Dockerd, Refused
 from image import image
+from lives import short_lives
 from tare import Tare, find
 
 MIB = 1 << 20
@@ -403,5 +404,5 @@ def one_look(lab, check):
 
 ALL = [
     cpu, memory, kernel_files, disk, network, shared_network, host_network, throttling,
-    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, image,
+    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, image, short_lives,
 ]

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use collector::SourceState;
+use collector::identity::Key;
 use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Snapshot, State, Usage, Workload};
 use collector::units::{Cores, Limit, Stamp, seconds};
 
@@ -200,6 +201,7 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
         own: now.own,
         limits: now.limits,
         usage,
+        remainder: now.remainder,
         containers: Vec::new(),
     };
     WorkloadRow { seen, rates, cost: Cost::default(), warnings, containers }
@@ -322,7 +324,7 @@ fn item(row: &WorkloadRow) -> Item<'_> {
 
 #[cfg(test)]
 mod tests {
-    use collector::identity::{ContainerId, Key};
+    use collector::identity::ContainerId;
     use collector::snapshot::{About, Asked, ContainerAbout, Cpu, Memory, Seen, SourceName, Weights};
     use collector::units::{Bytes, Ratio};
 
@@ -375,6 +377,7 @@ mod tests {
             own: limits,
             limits,
             usage,
+            remainder: None,
             containers: vec![container],
         }
     }

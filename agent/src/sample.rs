@@ -123,6 +123,7 @@ pub(crate) fn bare(about: Arc<About>) -> WorkloadRow {
             own: Limits::default(),
             limits: Limits::default(),
             usage: Usage::default(),
+            remainder: None,
             containers: Vec::new(),
         },
         rates: Rates::default(),

@@ -19,6 +19,7 @@ use tare::metrics::agent::Agent;
 use tare::metrics::cadvisor::page::Cgroups;
 use tare::metrics::choice::{Choice, Glob};
 use tare::metrics::frame::Frame;
+use tare::metrics::node::page::Node;
 use tare::metrics::page::Page;
 use tare::report::{Report, SourceRow, WorkloadRow};
 use tare::sinks::prometheus::{Format, encode, encode_own};
@@ -192,6 +193,46 @@ fn interfaces_whose_names_became_the_same_are_counted_together() {
             ]
         );
     }
+    // The second row stays what it was while the first becomes its like.
+    for names in [["a", "b"], ["b", "b"], ["a", "b"]] {
+        report.host.seen.usage.net = made::seen(names.iter().map(|name| interface(name, 1)).collect());
+        frame.fill(&report);
+        assert_eq!(text(&frame), print(&report), "{names:?}");
+    }
+}
+
+#[test]
+fn a_node_overview_finds_its_names() {
+    let mut report = made::report();
+    report.host.seen.machine = Some(std::sync::Arc::new(made::machine()));
+    report.host.seen.usage = made::usage(5);
+    report.host.seen.load = Some([0.5, 0.25, 0.125]);
+    report.host.seen.os = Some("linux".into());
+    report.host.seen.kernel = Some("6.1.0".into());
+    let mut page = Node::of(&Default::default());
+    for _ in 0..2 {
+        page.fill(&report);
+    }
+    let mut out = Vec::new();
+    encode(&page, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    read(&text).unwrap();
+    for line in [
+        "node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 90",
+        "node_load1 0.5",
+        "node_vmstat_pgfault 1",
+        "node_netstat_Tcp_RetransSegs 5",
+        "node_uname_info{release=\"6.1.0\",sysname=\"Linux\"} 1",
+        "node_disk_io_time_seconds_total{device=\"nvme0n1\"} 0.005",
+        "node_filesystem_avail_bytes{mountpoint=\"/\",device=\"/dev/nvme0n1p1\",fstype=\"xfs\"} 0",
+        "node_network_receive_bytes_total{device=\"eth0\"} 181038261107",
+        "node_network_up{device=\"eth0\"} 1",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("node_memory_MemAvailable_bytes"), "what is not known is absent");
+    let counted = allocation_counter::measure(|| page.fill(&report));
+    assert_eq!(counted.count_total, 0, "a steady page allocates nothing");
 }
 
 #[test]

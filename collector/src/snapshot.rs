@@ -226,9 +226,23 @@ pub struct Workload {
     pub limits: Limits,
     /// Its own cgroup where it has one, else the sum over its containers. The network is each name space once.
     pub usage: Usage,
+    /// What its own cgroup used and no container of it was seen to use. `None` where it has no cgroup above its containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remainder: Option<Remainder>,
     /// Sorted by id. A unit has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Container>,
+}
+
+/// A parent's counter is its children's and this: what came and went unseen between two looks, or before the first. It never goes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remainder {
+    /// CPU time. JSON: seconds.
+    #[serde(with = "seconds")]
+    pub cpu: Duration,
+    /// CPU time that its containers were seen to use, those that have ended among them. JSON: seconds.
+    #[serde(with = "seconds")]
+    pub attributed: Duration,
 }
 
 /// Who a workload is. Shared between looks while nothing changes.

@@ -15,14 +15,15 @@ class Silent(Exception):
 
 
 class Tare:
-    def __init__(self, binary: Path, docker: Path, log: Path):
+    def __init__(self, binary: Path, docker: Path, log: Path, within=(), **settings):
+        """`within`: the words of a command that runs it, in a world of its own; `settings`: further `TARE_*` variables, without the prefix."""
         with socket.socket() as door:
             door.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{door.getsockname()[1]}"
         self.binary, self.log = binary, log
-        self.env = dict(os.environ, TARE_DOCKER_SOCKET=str(docker))
+        self.env = dict(os.environ, TARE_DOCKER_SOCKET=str(docker), **{f"TARE_{name}": value for name, value in settings.items()})
         with open(log, "wb") as out:
-            command = [binary, "run", "--listen", self.address, "--interval", "1s"]
+            command = [*within, binary, "run", "--listen", self.address, "--interval", "1s"]
             self.process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def stop(self):

@@ -93,8 +93,9 @@ pub(super) enum Part {
     Device(Device),
     /// A block device, and its name.
     BlockDevice(Device, Arc<str>),
-    /// Where it is mounted, what, and of which kind.
-    Mount(Arc<str>, Arc<str>, Arc<str>),
+    /// What the label of its source is called; where it is mounted, what, and of which kind.
+    Mount(&'static str, Arc<str>, Arc<str>, Arc<str>),
+    Number(u32),
     Name(Arc<str>),
     Source(SourceName),
     Gap(SourceName, Arc<str>),
@@ -369,9 +370,10 @@ impl Part {
                 Part::Device(*device).push(label, labels);
                 labels.push("name", name);
             }
-            Part::Mount(point, source, kind) => {
+            Part::Number(number) => labels.push(label, itoa::Buffer::new().format(*number)),
+            Part::Mount(called, point, source, kind) => {
                 labels.push(label, point);
-                labels.push("source", source);
+                labels.push(called, source);
                 labels.push("fstype", kind);
             }
             Part::Name(name) => labels.push(label, name),

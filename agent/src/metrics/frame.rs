@@ -158,7 +158,7 @@ impl Frame {
             self.block_device.put(0, &BLOCK_DEVICE, row, device, false);
         }
         for one in host.seen.machine.iter().flat_map(|machine| machine.filesystems.iter()) {
-            let part = Part::Mount(one.mounted.clone(), one.source.clone(), one.kind.clone());
+            let part = Part::Mount("source", one.mounted.clone(), one.source.clone(), one.kind.clone());
             let row = self.mount.row_below(above, 0, "mountpoint", part);
             self.mount.put(0, &MOUNT, row, one, false);
         }

@@ -35,6 +35,7 @@ pub fn manual() -> String {
     for (figure, reason) in LEFT_OUT {
         writeln!(page, "| {figure} | {reason} |").expect(STRING);
     }
+    page.push_str(&super::node::chapter());
     page
 }
 

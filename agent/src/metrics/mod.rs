@@ -8,5 +8,6 @@ pub mod block;
 pub mod page;
 pub mod cadvisor;
 pub mod frame;
+pub mod node;
 pub mod agent;
 pub mod manual;

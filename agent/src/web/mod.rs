@@ -22,6 +22,7 @@ use crate::metrics::agent::Agent;
 use crate::metrics::cadvisor::page::Cgroups;
 use crate::metrics::choice::Choice;
 use crate::metrics::frame::Frame;
+use crate::metrics::node::page::Node;
 use crate::report::Report;
 use crate::sinks::prometheus::encode_own;
 
@@ -53,6 +54,7 @@ pub struct Site {
     choice: Arc<Choice>,
     scrape: Scrape<Frame>,
     cadvisor: Scrape<Cgroups>,
+    node: Scrape<Node>,
     json: Mutex<Made>,
 }
 
@@ -67,14 +69,14 @@ impl Site {
     /// `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
     pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, guard: Guard, stale: Option<Duration>) -> Site {
         let choice = Arc::default();
-        let (scrape, cadvisor) = (Scrape::new(Frame::of(&choice)), Scrape::new(Cgroups::of(&choice)));
-        Site { reports, agent, settings, guard, stale, choice, scrape, cadvisor, json: Mutex::default() }
+        let (scrape, cadvisor, node) = (Scrape::new(Frame::of(&choice)), Scrape::new(Cgroups::of(&choice)), Scrape::new(Node::of(&choice)));
+        Site { reports, agent, settings, guard, stale, choice, scrape, cadvisor, node, json: Mutex::default() }
     }
 
     /// Tells only the metrics and labels that are wanted.
     pub fn choosing(self, choice: &Arc<Choice>) -> Site {
-        let (scrape, cadvisor) = (Scrape::new(Frame::of(choice)), Scrape::new(Cgroups::of(choice)));
-        Site { scrape, cadvisor, choice: Arc::clone(choice), ..self }
+        let (scrape, cadvisor, node) = (Scrape::new(Frame::of(choice)), Scrape::new(Cgroups::of(choice)), Scrape::new(Node::of(choice)));
+        Site { scrape, cadvisor, node, choice: Arc::clone(choice), ..self }
     }
 
     /// `on`: our own end of the connection.
@@ -88,14 +90,15 @@ impl Site {
         match path {
             "/metrics" => self.metrics(request.headers()),
             "/metrics/cadvisor" => self.cadvisor.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
+            "/metrics/node" => self.node.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/report.json" => match self.settings.refusal(on, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
-            "/" => plain(StatusCode::OK, "tare serves /metrics, /metrics/cadvisor, /report.json, /healthz and /readyz\n"),
-            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /report.json, /healthz and /readyz\n"),
+            "/" => plain(StatusCode::OK, "tare serves /metrics, /metrics/cadvisor, /metrics/node, /report.json, /healthz and /readyz\n"),
+            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /metrics/node, /report.json, /healthz and /readyz\n"),
         }
     }
 

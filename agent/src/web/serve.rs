@@ -118,5 +118,5 @@ fn stranger() -> Response<Pieces> {
 
 /// The path as one of ours, so that strangers cannot make series.
 fn known(path: &str) -> &'static str {
-    ["/", "/metrics", "/metrics/cadvisor", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
+    ["/", "/metrics", "/metrics/cadvisor", "/metrics/node", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
 }

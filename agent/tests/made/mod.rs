@@ -46,6 +46,7 @@ pub fn workload(key: Key, name: &str) -> WorkloadRow {
             own: Limits::default(),
             limits: Limits::default(),
             usage: Usage::default(),
+            remainder: None,
             containers: Vec::new(),
         },
         rates: Rates::default(),
@@ -144,6 +145,7 @@ pub fn machine() -> Machine {
     let system = FileSystem { source: "/dev/nvme0n1p1".into(), mounted: "/".into(), kind: "xfs".into(), read_only: false, room: Some(Room::default()) };
     Machine {
         modes: seen(CpuModes::default()),
+        cpus: vec![(0, CpuModes { idle: Duration::from_secs(90), ..CpuModes::default() })],
         paging: seen(Paging { faults: Some(1), ..Paging::default() }),
         disks: seen(vec![disk]),
         filesystems: [system].into(),

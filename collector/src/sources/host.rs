@@ -98,6 +98,7 @@ impl HostFiles {
             let stat = machine::stat(&text);
             (host.booted, host.cores) = (stat.booted, stat.cores);
             host.usage.cpu = stat.cpu.map(|cpu| self.now(cpu));
+            machine.cpus = stat.cpus;
             machine.modes = stat.modes.map(|modes| self.now(modes));
             machine.activity = (stat.activity != Activity::default()).then(|| self.now(stat.activity));
         }

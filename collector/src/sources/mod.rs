@@ -106,8 +106,22 @@ pub struct Tree {
     pub root: Usage,
     /// One row a cgroup.
     pub groups: Vec<Group>,
+    /// Containers whose cgroup was removed since the last look, in that order. Empty where nobody watched: a recorded host, no inotify.
+    pub ended: Vec<Ended>,
     /// Groups left out because there were more than the settings allow.
     pub cut: u64,
+}
+
+/// A container whose cgroup is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// What was last read of it; its limits and weights never are. One that was there before Tare began to watch, or that was gone before it could be read,
+    /// has no figures, and `start` may be 0: not known.
+    pub group: Group,
+    /// When its cgroup was made, if that was seen.
+    pub made: Option<Stamp>,
+    /// When its cgroup was removed.
+    pub gone: Stamp,
 }
 
 /// One cgroup.

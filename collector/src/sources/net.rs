@@ -430,7 +430,7 @@ mod tests {
             usage: Usage::default(),
         };
         let groups = containers.iter().map(group).collect();
-        told(SourceName::Cgroup, Told::Tree(Box::new(Tree { version: CgroupVersion::V2, root: Usage::default(), groups, cut: 0 })))
+        told(SourceName::Cgroup, Told::Tree(Box::new(Tree { version: CgroupVersion::V2, root: Usage::default(), groups, ended: vec![], cut: 0 })))
     }
 
     fn docker(containers: &[(&str, u32)]) -> Arc<Reading> {

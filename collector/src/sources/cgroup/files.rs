@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::gaps::{Gaps, Trouble};
 use super::mounts::Mounts;
-use crate::roots::{Roots, read_again};
+use crate::roots::{Clock, Roots, read_again};
 
 /// One mounted hierarchy: v2's only one, or a v1 controller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +171,11 @@ impl Files {
         self.roots.recorded.is_some()
     }
 
+    /// What the time is taken from.
+    pub fn clock(&self) -> Clock {
+        self.roots.clock
+    }
+
     /// What stands where.
     pub fn mounts(&self) -> &Mounts {
         &self.mounts
@@ -185,6 +190,11 @@ impl Files {
         let Some(path) = self.layers.first().zip(self.walked.first()).map(|(layer, mount)| layer.join(mount)) else { return false };
         let real = || rustix::fs::statfs(&path).is_ok_and(|about| CGROUPS.contains(&about.f_type));
         !self.recorded() && rustix::fs::stat(&path).is_ok_and(|about| about.st_ino != TOP) && real()
+    }
+
+    /// The folder of a cgroup in the first of the walked trees.
+    pub fn place(&self, at: &str) -> Option<PathBuf> {
+        Some(self.layers.first()?.join(self.walked.first()?).join(at.trim_start_matches('/')))
     }
 
     /// Reads `files` of the cgroup at `at` and takes what they say. The first `keep` descriptors, the folder's own among them where not all

@@ -3,6 +3,7 @@
 pub mod figures;
 pub mod files;
 pub mod gaps;
+pub mod lives;
 pub mod mounts;
 pub mod seldom;
 pub mod v1;
@@ -11,12 +12,14 @@ pub mod walk;
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
 
 use self::figures::{Bounds, Figures, Offer, tightest, within};
 use self::files::{Files, Found};
 use self::gaps::gap;
+use self::lives::Lives;
 use self::seldom::OpenFilesOf;
 use self::walk::{Node, Room, refresh, relist};
 use crate::identity::{Owner, Segment, Within};
@@ -65,6 +68,8 @@ pub struct Cgroups {
     /// What may stay open now: the setting, less what the limit on open files forbids.
     keep: usize,
     tree: Option<(Files, Node)>,
+    /// Hears of containers between two looks; live only.
+    lives: Option<Result<Lives, Errno>>,
     look: u64,
     offer: Offer,
     open_files: OpenFilesOf,
@@ -78,7 +83,7 @@ impl Cgroups {
         let keep = if roots.recorded.is_some() { 0 } else { settings.keep_open.min(raise_open_files()) };
         let open_files = OpenFilesOf::new(&roots);
         let lazy_io = host::identity(&roots).kernel.is_some_and(|release| v1::counts_io_late(&release));
-        Cgroups { roots, settings, keep, tree: None, look: 0, offer: Offer::default(), open_files, lazy_io }
+        Cgroups { roots, settings, keep, tree: None, lives: None, look: 0, offer: Offer::default(), open_files, lazy_io }
     }
 
     /// One look at the tree, or why there is none.
@@ -94,6 +99,10 @@ impl Cgroups {
             }
         }
         let Some((files, root)) = &mut self.tree else { return (None, Vec::new()) };
+        let lives = &mut self.lives;
+        if lives.is_none() && !files.recorded() {
+            *lives = Some(Lives::start(Files::new(self.roots.clone(), files.mounts().clone())));
+        }
         // Folders that are no row (slices, empty tasks) need room too.
         let held = count(root);
         let mut room = Room { left: self.settings.max_groups.saturating_mul(2).saturating_add(1000).saturating_sub(held), cut: 0, rows: 0 };
@@ -101,7 +110,7 @@ impl Cgroups {
             let mut gaps = files.gaps.take();
             let walked = files.mounts().walked().iter().map(|path| format!("/{}", path.display())).collect::<Vec<_>>().join(", ");
             gaps.push(gap("containers", &format!("the cgroup tree ({walked} below {}) cannot be listed", self.roots.sys_mounted_at.display())));
-            self.tree = None;
+            (self.tree, self.lives) = (None, None);
             return (None, gaps);
         }
         let mut pass = Pass {
@@ -112,6 +121,7 @@ impl Cgroups {
             keep: self.keep / room.rows.max(1),
             most: self.settings.max_groups,
             roots: &self.roots,
+            lives: lives.as_ref().and_then(|lives| lives.as_ref().ok()),
             files,
             open_files: &mut self.open_files,
             room,
@@ -120,6 +130,7 @@ impl Cgroups {
         let part = pass.files.is_part();
         // What a part counts says nothing of the machine.
         let mut root_usage = if part { Usage::default() } else { pass.root(root) };
+        pass.watch(root);
         pass.below(root, &Limits::default(), None);
         let Pass { mut groups, room, .. } = pass;
         groups.sort_by(|a, b| a.path.cmp(&b.path));
@@ -133,8 +144,21 @@ impl Cgroups {
         if part {
             files.gaps.say(PART);
         }
-        let tree = Tree { version: files.mounts().version, root: root_usage, groups, cut: room.cut };
-        (Some(tree), files.gaps.take())
+        let mut gaps = files.gaps.take();
+        // Asked after the tree was read, so that who is missing there is told of here.
+        let ended = match lives {
+            Some(Ok(lives)) => {
+                let (ended, missed) = lives.take();
+                gaps.extend(missed);
+                ended
+            }
+            Some(Err(errno)) => {
+                gaps.push(lives::unwatched(*errno));
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        (Some(Tree { version: files.mounts().version, root: root_usage, groups, ended, cut: room.cut }), gaps)
     }
 }
 
@@ -159,6 +183,7 @@ struct Pass<'a> {
     keep: usize,
     most: usize,
     roots: &'a Roots,
+    lives: Option<&'a Lives>,
     files: &'a mut Files,
     open_files: &'a mut OpenFilesOf,
     room: Room,
@@ -219,12 +244,24 @@ impl Pass<'_> {
         if !node.is_folder() {
             return true;
         }
+        self.watch(node);
         let cpus = node.bounds.cpus.or(cpus_above);
         self.below(node, &limits, cpus);
         if matches!(node.segment, Segment::Task(_) | Segment::Pod(_)) {
             self.close_workload(node, place);
         }
         true
+    }
+
+    /// Whatever is made or removed in this folder is told at once from now on.
+    fn watch(&self, node: &mut Node) {
+        if !node.watched
+            && let Some(lives) = self.lives
+            && let Some(folder) = self.files.place(node.path.as_str())
+        {
+            lives.watch(&folder, &node.path, &node.above);
+            node.watched = true;
+        }
     }
 
     /// Reads a row's figures and writes it down, unless nothing of it is there or nothing lives in it.

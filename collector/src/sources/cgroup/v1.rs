@@ -13,8 +13,8 @@ use crate::units::{Bytes, Limit};
 /// What is read at every look, the hottest first. The `_recursive` blkio files count what lies below too; kernels before them
 /// (about 4.17) have only the plain ones, which count one cgroup alone.
 pub const FIGURES: &[File<Figures>] = &[
-    file(Tree::Cpuacct, "cpuacct.usage", take_usage),
-    file(Tree::Memory, "memory.usage_in_bytes", |text, f| set(&mut f.memory.used, number(text).map(Bytes))),
+    CPU,
+    USED,
     file(Tree::Memory, "memory.stat", |text, f| {
         let stat = memory_stat(text);
         f.hierarchical_limit = stat.hierarchical_limit;
@@ -25,18 +25,30 @@ pub const FIGURES: &[File<Figures>] = &[
     file(Tree::Pids, "pids.current", |text, f| set(&mut f.pids, number(text))),
     file(Tree::Cpuacct, "cpuacct.stat", |text, f| set(&mut f.split, cpuacct_stat(text))),
     file(Tree::Cpu, "cpu.stat", |text, f| set(&mut f.throttling, cpu_stat(text))),
-    File { older: Some("blkio.throttle.io_service_bytes"), ..file(Tree::Blkio, "blkio.throttle.io_service_bytes_recursive", take_bytes) },
-    File { older: Some("blkio.throttle.io_serviced"), ..file(Tree::Blkio, "blkio.throttle.io_serviced_recursive", take_operations) },
+    BYTES,
+    OPERATIONS,
     file(Tree::Memory, "memory.memsw.usage_in_bytes", |text, f| set(&mut f.memory_and_swap, number(text).map(Bytes))),
-    file(Tree::Memory, "memory.oom_control", |text, f| {
-        // Linux before 4.13 does not count kills.
-        f.memory.oom_kills = oom_control(text);
-        f.memory.oom_kills.is_some() || text.starts_with(b"oom_kill_disable ")
-    }),
+    KILLS,
     file(Tree::Memory, "memory.failcnt", |text, f| set(&mut f.memory.max_events, number(text))),
     file(Tree::Memory, "memory.kmem.usage_in_bytes", |text, f| set(&mut f.memory.kernel, number(text).map(Bytes))),
-    file(Tree::Memory, "memory.max_usage_in_bytes", |text, f| set(&mut f.memory.peak, number(text).map(Bytes))),
+    PEAK,
 ];
+
+/// What a closing record is made of; the CPU first, for the cgroup may go between two files.
+pub const LAST: &[File<Figures>] = &[CPU, PEAK, KILLS, USED, BYTES, OPERATIONS];
+
+const CPU: File<Figures> = file(Tree::Cpuacct, "cpuacct.usage", take_usage);
+const USED: File<Figures> = file(Tree::Memory, "memory.usage_in_bytes", |text, f| set(&mut f.memory.used, number(text).map(Bytes)));
+const PEAK: File<Figures> = file(Tree::Memory, "memory.max_usage_in_bytes", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
+const KILLS: File<Figures> = file(Tree::Memory, "memory.oom_control", |text, f| {
+    // Linux before 4.13 does not count kills.
+    f.memory.oom_kills = oom_control(text);
+    f.memory.oom_kills.is_some() || text.starts_with(b"oom_kill_disable ")
+});
+const BYTES: File<Figures> =
+    File { older: Some("blkio.throttle.io_service_bytes"), ..file(Tree::Blkio, "blkio.throttle.io_service_bytes_recursive", take_bytes) };
+const OPERATIONS: File<Figures> =
+    File { older: Some("blkio.throttle.io_serviced"), ..file(Tree::Blkio, "blkio.throttle.io_serviced_recursive", take_operations) };
 
 /// What the root has.
 pub const ROOT: &[File<Figures>] = &[

@@ -13,8 +13,8 @@ use crate::units::{Bytes, Cores, Limit};
 /// What is read at every look, the hottest first. `memory.events` and not `.local`: what is killed in a cgroup nested
 /// in a container is the container's loss, and a task's count keeps the kills of containers that are gone.
 pub const FIGURES: &[File<Figures>] = &[
-    file("cpu.stat", take_cpu),
-    file("memory.current", |text, f| set(&mut f.memory.used, number(text).map(Bytes))),
+    CPU,
+    USED,
     file("memory.stat", |text, f| {
         let stat = memory_stat(text);
         let Memory { used, peak, swap, high_events, max_events, oom_events, oom_kills, .. } = f.memory;
@@ -22,21 +22,30 @@ pub const FIGURES: &[File<Figures>] = &[
         stat != Memory::default()
     }),
     file("pids.current", |text, f| set(&mut f.pids, number(text))),
-    file("io.stat", take_io),
-    file("memory.events", |text, f| {
-        let MemoryEvents { high, max, oom, oom_kill } = memory_events(text);
-        (f.memory.high_events, f.memory.max_events, f.memory.oom_events, f.memory.oom_kills) = (high, max, oom, oom_kill);
-        high.or(max).or(oom).or(oom_kill).is_some()
-    }),
+    IO,
+    KILLS,
     file("cpu.pressure", |text, f| set(&mut f.pressure.cpu, psi::parse(text))),
     file("memory.pressure", |text, f| set(&mut f.pressure.memory, psi::parse(text))),
     file("io.pressure", |text, f| set(&mut f.pressure.io, psi::parse(text))),
     file("memory.swap.current", |text, f| set(&mut f.memory.swap, number(text).map(Bytes))),
-    file("memory.peak", |text, f| set(&mut f.memory.peak, number(text).map(Bytes))),
+    PEAK,
 ];
 
+/// What a closing record is made of; the CPU first, for the cgroup may go between two files.
+pub const LAST: &[File<Figures>] = &[CPU, PEAK, KILLS, USED, IO];
+
+const CPU: File<Figures> = file("cpu.stat", take_cpu);
+const USED: File<Figures> = file("memory.current", |text, f| set(&mut f.memory.used, number(text).map(Bytes)));
+const PEAK: File<Figures> = file("memory.peak", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
+const IO: File<Figures> = file("io.stat", take_io);
+const KILLS: File<Figures> = file("memory.events", |text, f| {
+    let MemoryEvents { high, max, oom, oom_kill } = memory_events(text);
+    (f.memory.high_events, f.memory.max_events, f.memory.oom_events, f.memory.oom_kills) = (high, max, oom, oom_kill);
+    high.or(max).or(oom).or(oom_kill).is_some()
+});
+
 /// What the root has.
-pub const ROOT: &[File<Figures>] = &[file("cpu.stat", take_cpu), file("io.stat", take_io)];
+pub const ROOT: &[File<Figures>] = &[CPU, IO];
 
 /// What changes seldom.
 pub const BOUNDS: &[File<Bounds>] = &[

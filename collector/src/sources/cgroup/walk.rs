@@ -32,8 +32,10 @@ pub struct Node {
     pub last: u64,
     /// Whether anything lived in it, as last asked.
     pub alive: bool,
+    /// Whether somebody was asked to tell at once of what is made in it.
+    pub watched: bool,
     /// What its children stand below.
-    above: Above,
+    pub above: Above,
     /// Its link count when its folders were last listed.
     links: u64,
 }
@@ -62,6 +64,7 @@ impl Node {
             first: 0,
             last: 0,
             alive: true,
+            watched: false,
             above,
             links: 0,
         }

@@ -9,13 +9,10 @@ use super::*;
 use crate::Collector;
 use crate::merge::merge;
 use crate::snapshot::{Container, Device, NetOwner, Snapshot, Usage};
+use crate::sources::docker::tests::fake::{Daemon, Fault};
 use crate::sources::docker::{DockerSource, Settings as DaemonSettings};
 use crate::sources::{Group, Look, Tree, Within};
 use crate::units::Bytes;
-use fake::{Daemon, Fault};
-
-#[path = "../../../../../tests/fakes/docker.rs"]
-mod fake;
 
 const STARTED: &str = "2026-03-02T10:00:00Z";
 
@@ -238,7 +235,7 @@ fn tree(ids: &[&str]) -> Arc<Reading> {
         weights: Default::default(),
         usage: Usage::default(),
     };
-    let tree = Tree { version: crate::snapshot::CgroupVersion::V2, root: Usage::default(), groups: ids.iter().map(group).collect(), cut: 0 };
+    let tree = Tree { version: crate::snapshot::CgroupVersion::V2, root: Usage::default(), groups: ids.iter().map(group).collect(), ended: vec![], cut: 0 };
     told_by(SourceName::Cgroup, Some(Told::Tree(Box::new(tree))), "")
 }
 

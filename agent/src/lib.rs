@@ -6,6 +6,7 @@ pub mod health;
 pub mod report;
 pub mod explain;
 pub mod verdict;
+mod words;
 pub mod metrics;
 pub mod sinks;
 pub mod web;

@@ -161,6 +161,7 @@ pub(crate) fn container(name: &str, cpu: f64, memory: u64, net: NetOwner) -> Con
         },
         rates: Rates { cpu: Some(Cores(cpu)), ..Rates::default() },
         warnings: Default::default(),
+        closing: None,
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::{ContainerId, Key};
-use crate::snapshot::{About, Container, ContainerAbout, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
+use crate::snapshot::{About, Container, ContainerAbout, Cut, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
 use crate::sources::{ContainerStats, Containers, DockerContainer, Ended, Group, Owner, Reading, Spaces, Stats, Told, Tree, Within};
 use crate::units::Stamp;
 
@@ -61,12 +61,13 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
         // `Key::System` is the greatest key: the row stands at the end.
         workloads.push(system_row(rest.usage, &past));
     }
+    let cut = Cut { cgroups: said.tree.map_or(0, |tree| tree.cut), containers: said.docker.map_or(0, |docker| docker.cut) };
     let mut gaps = gaps(readings, &said, workloads.is_empty());
     if said.stats.is_some() && networks.are_told(&seen) {
         // That no process could be looked at misses nothing where Docker's stats have told the same.
         gaps.retain(|gap| gap.from != SourceName::Net);
     }
-    Snapshot { at: said.at, host, workloads, gaps }
+    Snapshot { at: said.at, host, workloads, gaps, cut }
 }
 
 /// What was said, by subject.
@@ -187,21 +188,20 @@ impl SeenContainer<'_> {
         if left && matches!(said, State::Running | State::Paused) { State::Ended } else { said }
     }
 
-    /// Names one start of it where only Docker's stats count: the moment it started.
-    fn run(&self) -> Option<u64> {
-        self.stats?;
-        u64::try_from(self.docker?.started?.as_nanosecond()).ok()
-    }
-
     /// What was last read: of one that has ended the newest of its closing record and the look before, figure by figure.
     fn usage(&self) -> Usage {
-        let read = self.group.map(|group| &group.usage).or(self.stats.map(|stats| &stats.usage));
-        let Some(ended) = self.ended else { return read.cloned().unwrap_or_default() };
+        let Some(ended) = self.ended else { return self.group.map(|group| &group.usage).or(self.stats.map(|stats| &stats.usage)).cloned().unwrap_or_default() };
         let last = ended.group.usage.clone();
         match self.before.filter(|before| ended.group.start == 0 || before.start == ended.group.start).map(|before| before.usage.clone()) {
             None => last,
             Some(before) => Usage { cpu: newest(last.cpu, before.cpu), memory: newest(last.memory, before.memory), io: newest(last.io, before.io), ..before },
         }
+    }
+
+    /// Names one start of it where only Docker's stats count: the moment it started.
+    fn run(&self) -> Option<u64> {
+        self.stats?;
+        u64::try_from(self.docker?.started?.as_nanosecond()).ok()
     }
 
     fn lives(&self) -> bool {

@@ -27,6 +27,18 @@ pub struct Snapshot {
     pub workloads: Vec<Workload>,
     /// What could not be seen, and why. Sorted.
     pub gaps: Vec<Gap>,
+    /// What the bounds of the settings left out.
+    #[serde(default)]
+    pub cut: Cut,
+}
+
+/// Things that are there and were left out of a look, because there are more than the settings allow. A gap says the same in words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Cgroups, above `cgroup.max_groups`.
+    pub cgroups: u64,
+    /// Containers of Docker's list, above `docker.max_containers`.
+    pub containers: u64,
 }
 
 /// Who said it.

@@ -14,8 +14,8 @@ use crate::config::Settings;
 use crate::cost::{Price, PriceBasis};
 use crate::report::Report;
 
-use super::figures;
 use super::table::{Look, Tone, columns, say};
+use crate::words::figures;
 
 /// One thing found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

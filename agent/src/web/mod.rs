@@ -1,9 +1,11 @@
-//! The HTTP server: the last report as `/metrics` and `/report.json`, and whether Tare is well. A request never starts a look.
+//! The HTTP server: the last report as a page, as `/metrics` and as `/report.json`, and whether Tare is well. A request never starts a look.
 
 mod access;
 mod answer;
+mod events;
 mod guard;
 mod negotiate;
+mod page;
 mod patient;
 mod room;
 mod scrape;
@@ -31,7 +33,9 @@ pub use guard::Guard;
 pub use serve::serve;
 
 use answer::{Pieces, plain, typed};
+use events::Events;
 use guard::Visitor;
+use page::Page;
 use scrape::Scrape;
 
 /// A report and the moment it was made.
@@ -56,6 +60,8 @@ pub struct Site {
     cadvisor: Scrape<Cgroups>,
     node: Scrape<Node>,
     json: Mutex<Made>,
+    page: Page,
+    events: Events,
 }
 
 /// Bytes made once of a report and shared by all who ask until the next one, so that many slow readers hold one copy.
@@ -69,8 +75,9 @@ impl Site {
     /// `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
     pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, guard: Guard, stale: Option<Duration>) -> Site {
         let choice = Arc::default();
+        let events = Events::of(reports.clone());
         let (scrape, cadvisor, node) = (Scrape::new(Frame::of(&choice)), Scrape::new(Cgroups::of(&choice)), Scrape::new(Node::of(&choice)));
-        Site { reports, agent, settings, guard, stale, choice, scrape, cadvisor, node, json: Mutex::default() }
+        Site { reports, agent, settings, guard, stale, choice, scrape, cadvisor, node, json: Mutex::default(), page: Page::default(), events }
     }
 
     /// Tells only the metrics and labels that are wanted.
@@ -97,13 +104,34 @@ impl Site {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
-            "/" => plain(StatusCode::OK, "tare serves /metrics, /metrics/cadvisor, /metrics/node, /report.json, /healthz and /readyz\n"),
-            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /metrics/node, /report.json, /healthz and /readyz\n"),
+            "/" | "/workload" => match self.settings.refusal(on, request, visitor) {
+                None => self.page(path, request.uri().query().unwrap_or_default()),
+                Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
+            },
+            // One that listens is given its stream before it comes here.
+            "/events" => match self.settings.refusal(on, request, visitor) {
+                None => plain(StatusCode::SERVICE_UNAVAILABLE, "too many listen already\n"),
+                Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
+            },
+            path => page::asset(path).unwrap_or_else(|| {
+                plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /metrics/node, /report.json, /healthz and /readyz\n")
+            }),
         }
     }
 
     fn metrics(&self, headers: &HeaderMap) -> Response<Pieces> {
         self.scrape.answer(self.published().as_ref(), &self.agent, headers, |format, out| encode_own(&self.agent, &self.choice, format, out))
+    }
+
+    fn page(&self, path: &str, asked: &str) -> Response<Pieces> {
+        let Some(published) = self.published() else { return page::empty(StatusCode::SERVICE_UNAVAILABLE, "no report yet: the first look is under way") };
+        self.page.view(path, asked, &published).unwrap_or_else(|| page::empty(StatusCode::NOT_FOUND, "no such workload runs here now"))
+    }
+
+    /// The events for who may see the page; `None`: what `answer` says.
+    fn events<B>(&self, request: &Request<B>, visitor: Visitor, on: IpAddr) -> Option<Response<events::Stream>> {
+        let may = request.uri().path() == "/events" && *request.method() == Method::GET && self.settings.refusal(on, request, visitor).is_none();
+        Some(answer::endless("text/event-stream", may.then(|| self.events.stream()).flatten()?))
     }
 
     fn report(&self) -> Response<Pieces> {

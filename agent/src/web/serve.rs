@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::{Pieces, plain};
+use super::answer::{Pieces, Sent, plain};
 use super::guard::Visitor;
 use super::patient::Patient;
 use super::room::{Place, Room, Seat, Served, Serving};
@@ -35,6 +35,8 @@ const LAST: Duration = Duration::from_secs(2);
 pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output = ()>) {
     let room = Room::new(CONNECTIONS);
     let graceful = GracefulShutdown::new();
+    // The page's charts need every report, also while nobody looks.
+    let follower = tokio::spawn(follow(Arc::clone(&site)));
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
@@ -55,7 +57,19 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Out
         }
     }
     drop(listener);
+    follower.abort();
+    site.events.end();
     let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
+}
+
+async fn follow(site: Arc<Site>) {
+    let mut reports = site.reports.clone();
+    reports.mark_changed();
+    while reports.changed().await.is_ok() {
+        if let Some(published) = &*reports.borrow_and_update() {
+            site.page.add(published);
+        }
+    }
 }
 
 /// What a connection's answers need.
@@ -97,12 +111,15 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, here: 
     }
 }
 
-async fn answer(Here { site, place, on }: &Here, request: Request<Incoming>) -> Result<Response<Served<Pieces>>, Infallible> {
+async fn answer(Here { site, place, on }: &Here, request: Request<Incoming>) -> Result<Response<Served<Sent>>, Infallible> {
     let serving = Serving::at(place);
     let visitor = if open(request.uri().path()) { Visitor::Anyone } else { site.guard.judge(request.headers()).await };
     let mut answer = match visitor {
-        Visitor::Stranger => stranger(),
-        visitor => site.answer(&request, visitor, *on),
+        Visitor::Stranger => stranger().map(Sent::Pieces),
+        visitor => match site.events(&request, visitor, *on) {
+            Some(events) => events.map(Sent::Stream),
+            None => site.answer(&request, visitor, *on).map(Sent::Pieces),
+        },
     };
     answer.headers_mut().extend(site.guard.headers());
     site.agent.count_request(known(request.uri().path()), answer.status().as_u16());
@@ -118,5 +135,8 @@ fn stranger() -> Response<Pieces> {
 
 /// The path as one of ours, so that strangers cannot make series.
 fn known(path: &str) -> &'static str {
-    ["/", "/metrics", "/metrics/cadvisor", "/metrics/node", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
+    ["/", "/workload", "/events", "/tare.css", "/tare.js", "/tare.svg", "/metrics", "/metrics/cadvisor", "/metrics/node", "/healthz", "/readyz", "/report.json"]
+        .into_iter()
+        .find(|known| *known == path)
+        .unwrap_or("other")
 }

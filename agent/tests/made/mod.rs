@@ -79,6 +79,7 @@ pub fn container(id: &str, name: Option<&str>) -> ContainerRow {
         },
         rates: Rates::default(),
         warnings: smallvec![],
+        closing: None,
     }
 }
 

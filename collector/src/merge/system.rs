@@ -21,13 +21,25 @@ pub(super) struct Rest {
     pub(super) attributed: Duration,
 }
 
+/// One that takes its part of the whole: what it uses, and how much CPU time of it is new.
+struct Part<'a> {
+    now: &'a Usage,
+    grown: Duration,
+}
+
 /// What is left of `host` without the workloads of the tree and the containers that Docker's stats measure.
 pub(super) fn rest(said: &Said<'_>, seen: &[SeenContainer<'_>], host: &Host, past: &Past<'_>) -> Rest {
     let parents = parents(said.groups());
-    let top: Vec<&Group> = said.groups().iter().filter(|group| !lies_in(&parents, group)).collect();
+    let top = said.groups().iter().filter(|group| !lies_in(&parents, group));
+    let of_tree = top.map(|group| Part { now: &group.usage, grown: grown(group, past) });
+    let of_stats = seen.iter().filter_map(|one| {
+        let now = &one.stats?.usage;
+        let before = one.before.filter(|then| Some(then.start) == one.run()).map(|then| &then.usage);
+        Some(Part { now, grown: growth::growth(now, before) })
+    });
+    let parts: Vec<Part<'_>> = of_tree.chain(of_stats).collect();
     let ended = said.ended().iter().filter(|ended| !lies_in(&parents, &ended.group)).map(|ended| growth::of_ended(ended, past));
-    let measured = seen.iter().filter(|one| one.stats.is_some()).map(|one| of_stats(one, past));
-    let attributed = ended.chain(measured).fold(attributed(&top, past), Duration::saturating_add);
+    let attributed = ended.fold(attributed(&parts, past), Duration::saturating_add);
     // The root of a tree that does not show Docker's containers is not the machine's.
     let whole = if said.stats.is_some() { host.usage.cpu } else { said.tree.and_then(|tree| tree.root.cpu) };
     let cpu = whole.map(|root| {
@@ -36,10 +48,9 @@ pub(super) fn rest(said: &Said<'_>, seen: &[SeenContainer<'_>], host: &Host, pas
         Seen { is: Cpu { time, split: None, throttling: None }, ..root }
     });
     let memory = host.usage.memory.map(|whole| {
-        let parts = || top.iter().map(|group| &group.usage).chain(seen.iter().filter_map(|one| Some(&one.stats?.usage)));
-        let used = less(whole.is.used, parts(), |memory| memory.used);
+        let used = less(whole.is.used, &parts, |memory| memory.used);
         // The host's idle cache and the groups' are counted by different clerks; what is left of the set is never more than what is left of all.
-        let working_set = less(whole.is.working_set, parts(), |memory| memory.working_set).map(|set| used.map_or(set, |used| set.min(used)));
+        let working_set = less(whole.is.working_set, &parts, |memory| memory.working_set).map(|set| used.map_or(set, |used| set.min(used)));
         Seen { is: Memory { used, working_set, ..Memory::default() }, ..whole }
     });
     Rest { usage: Usage { cpu, memory, ..Usage::default() }, attributed }
@@ -62,9 +73,9 @@ fn lies_in(parents: &HashSet<&str>, group: &Group) -> bool {
     false
 }
 
-fn attributed(top: &[&Group], past: &Past<'_>) -> Duration {
-    let Some(before) = past.attributed() else { return top.iter().filter_map(|group| cpu_time(&group.usage)).fold(Duration::ZERO, Duration::saturating_add) };
-    top.iter().map(|group| grown(group, past)).fold(before, Duration::saturating_add)
+fn attributed(parts: &[Part<'_>], past: &Past<'_>) -> Duration {
+    let Some(before) = past.attributed() else { return parts.iter().filter_map(|part| cpu_time(part.now)).fold(Duration::ZERO, Duration::saturating_add) };
+    parts.iter().map(|part| part.grown).fold(before, Duration::saturating_add)
 }
 
 fn grown(group: &Group, past: &Past<'_>) -> Duration {
@@ -74,13 +85,7 @@ fn grown(group: &Group, past: &Past<'_>) -> Duration {
     }
 }
 
-/// The same of a container by Docker's stats, which the look before may have seen in another run.
-fn of_stats(one: &SeenContainer<'_>, past: &Past<'_>) -> Duration {
-    let before = past.containers.get(one.id).map(|(_, before)| before).filter(|before| Some(before.start) == one.run());
-    one.stats.map_or(Duration::ZERO, |stats| growth::growth(&stats.usage, before.map(|before| &before.usage)))
-}
-
 /// Unknown if the whole or a part is. A group without the memory controller takes nothing away.
-fn less<'a>(whole: Option<Bytes>, parts: impl Iterator<Item = &'a Usage>, figure: impl Fn(&Memory) -> Option<Bytes>) -> Option<Bytes> {
-    parts.filter_map(|part| part.memory).try_fold(whole?, |rest, part| Some(rest.less(figure(&part.is)?)))
+fn less(whole: Option<Bytes>, parts: &[Part<'_>], figure: impl Fn(&Memory) -> Option<Bytes>) -> Option<Bytes> {
+    parts.iter().filter_map(|part| part.now.memory).try_fold(whole?, |rest, part| Some(rest.less(figure(&part.is)?)))
 }

@@ -53,7 +53,13 @@ struct Kept {
     /// The process that was looked at.
     pid: u32,
     place: Place,
+    /// Looks at which it will be asked once more whether it is still in the host's.
+    doubts: u8,
 }
+
+/// runc puts its first process into a container's cgroup while that is still in the host's name space, and a moment later goes on with
+/// another in the container's own (`libcontainer/process_linux.go`, `initProcess.start`).
+const DOUBTS: u8 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -107,10 +113,25 @@ impl NetSpaces {
     /// Finds the place of every container that has none, or another process or cgroup than before.
     fn find(&mut self, wanted: &BTreeMap<&ContainerId, Wanted<'_>>) {
         self.kept.retain(|id, kept| wanted.get(id).is_some_and(|one| kept.start == one.start && (one.pid.is_none() || kept.named == one.pid)));
+        self.doubt();
         self.unfound.retain(|id, unfound| wanted.get(id).is_some_and(|one| unfound.start == one.start));
         let mut missing: Vec<(&ContainerId, &Wanted<'_>)> = wanted.iter().filter(|(id, _)| !self.kept.contains_key(**id)).map(|(id, one)| (*id, one)).collect();
         missing.retain(|(id, one)| !one.pid.is_some_and(|pid| processes::belongs(&self.roots, pid, id) && self.keep(id, one, pid)));
         self.scan(&missing);
+    }
+
+    /// Forgets those who were seen in the host's name space when they were young, and have left it or ended since.
+    fn doubt(&mut self) {
+        let doubtful = |(_, kept): &(&ContainerId, &Kept)| kept.place == Place::Host && kept.doubts > 0;
+        let asked: Vec<ContainerId> = self.kept.iter().filter(doubtful).map(|(id, _)| id.clone()).collect();
+        for id in asked {
+            let Some(pid) = self.kept.get(&id).map(|kept| kept.pid) else { continue };
+            if self.enter(pid).ok().map(|(space, ..)| space) != self.host {
+                self.kept.remove(&id);
+            } else if let Some(kept) = self.kept.get_mut(&id) {
+                kept.doubts -= 1;
+            }
+        }
     }
 
     fn scan(&mut self, missing: &[(&ContainerId, &Wanted<'_>)]) {
@@ -149,7 +170,7 @@ impl NetSpaces {
         if place != Place::Host && !self.open.contains_key(&space) && self.open.len() < self.settings.max_spaces {
             self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, due: 0 });
         }
-        self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place });
+        self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place, doubts: DOUBTS });
         self.unfound.remove(id);
         true
     }
@@ -489,6 +510,26 @@ mod tests {
         assert_eq!(look(&mut spaces, &known).0["bb"], Some(150), "nothing is looked for again in the steady tick");
         assert!(look(&mut spaces, &[tree(&[])]).0.is_empty());
         assert!(spaces.open.is_empty(), "an open file would keep the name space alive");
+    }
+
+    #[test]
+    fn who_was_seen_in_the_host_s_name_space_before_it_left_it_is_looked_for_again() {
+        let proc = Proc::new();
+        proc.joins(20, "0::/docker-aa.scope", 1);
+        proc.joins(30, "0::/docker-bb.scope", 1);
+        proc.joins(40, "0::/docker-cc.scope", 1);
+        let mut spaces = proc.spaces();
+        let known = [tree(&[("aa", 1), ("bb", 1), ("cc", 1)])];
+        assert_eq!(look(&mut spaces, &known), (of(&[("aa", None), ("bb", None), ("cc", None)]), 0));
+        // One went on as another process, one has a name space of its own now, one is in the host's for good.
+        proc.ends(20);
+        proc.process(21, "0::/docker-aa.scope", 5);
+        fs::remove_file(proc.0.path().join("30/net/dev")).unwrap();
+        proc.process(30, "0::/docker-bb.scope", 6);
+        assert_eq!(look(&mut spaces, &known), (of(&[("aa", Some(5)), ("bb", Some(6)), ("cc", None)]), 0));
+        look(&mut spaces, &known);
+        look(&mut spaces, &known);
+        assert_eq!(spaces.kept[&ContainerId::from("cc")].doubts, 0, "and is then believed");
     }
 
     #[test]

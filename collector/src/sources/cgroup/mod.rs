@@ -5,6 +5,7 @@ pub mod files;
 pub mod gaps;
 pub mod lives;
 pub mod mounts;
+pub mod quiet;
 pub mod seldom;
 pub mod v1;
 pub mod v2;
@@ -118,7 +119,7 @@ impl Cgroups {
             clock: self.roots.clock,
             offer: self.offer,
             v2: files.mounts().version == CgroupVersion::V2,
-            keep: self.keep / room.rows.max(1),
+            keep: Share { each: self.keep / room.rows.max(1), more: self.keep % room.rows.max(1) },
             most: self.settings.max_groups,
             roots: &self.roots,
             lives: lives.as_ref().and_then(|lives| lives.as_ref().ok()),
@@ -179,8 +180,7 @@ struct Pass<'a> {
     clock: Clock,
     offer: Offer,
     v2: bool,
-    /// Descriptors each row may keep.
-    keep: usize,
+    keep: Share,
     most: usize,
     roots: &'a Roots,
     lives: Option<&'a Lives>,
@@ -188,6 +188,21 @@ struct Pass<'a> {
     open_files: &'a mut OpenFilesOf,
     room: Room,
     groups: Vec<Group>,
+}
+
+/// How descriptors are dealt out: each row has so many, and the first rows one more. With more rows than descriptors the hottest file of the first stays open.
+struct Share {
+    each: usize,
+    more: usize,
+}
+
+impl Share {
+    /// Those of the next row.
+    fn next(&mut self) -> usize {
+        let one_more = self.more > 0;
+        self.more -= usize::from(one_more);
+        self.each + usize::from(one_more)
+    }
 }
 
 impl Pass<'_> {
@@ -269,8 +284,17 @@ impl Pass<'_> {
         let again = due || self.look - node.first <= YOUNG;
         let mut figures = Figures::default();
         let files = if self.v2 { v2::FIGURES } else { v1::FIGURES };
-        let found = self.files.read(node.path.as_str(), files, &mut node.kept, self.keep, again, &mut figures);
+        let (keep, troubles) = (self.keep.next(), self.files.gaps.troubles());
+        let before = node.quiet.before().filter(|_| !again);
+        let holds = |moves, now: &Figures| before.is_some_and(|before| quiet::holds(moves, before, now));
+        let found = self.files.read_but(node.path.as_str(), files, &mut node.kept, keep, again, &mut figures, holds);
         let at = self.clock.now();
+        if let Some(before) = before {
+            quiet::complete(&mut figures, before, self.v2);
+        }
+        if !self.files.recorded() {
+            node.quiet.keep(&figures, found == Found::Some && self.files.gaps.troubles() == troubles);
+        }
         if found != Found::Some || !self.lives(node, &figures, due) {
             return found;
         }

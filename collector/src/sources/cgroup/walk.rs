@@ -2,6 +2,7 @@
 
 use super::figures::Bounds;
 use super::files::{Files, Folder, Kept, Listing};
+use super::quiet::Quiet;
 use super::seldom::Seldom;
 use crate::identity::{Above, CgroupPath, Owner, Segment};
 
@@ -26,6 +27,8 @@ pub struct Node {
     pub bounds: Bounds,
     /// What has its turn in every twelfth look, as last read.
     pub seldom: Seldom,
+    /// What it said last, and whether it rests.
+    pub quiet: Quiet,
     /// The look that first saw it, and the one that last read it; 0: none yet.
     pub first: u64,
     /// See `first`.
@@ -61,6 +64,7 @@ impl Node {
             kept,
             bounds,
             seldom: Seldom::default(),
+            quiet: Quiet::default(),
             first: 0,
             last: 0,
             alive: true,

@@ -235,7 +235,7 @@ fn tree(ids: &[&str]) -> Arc<Reading> {
         weights: Default::default(),
         usage: Usage::default(),
     };
-    let tree = Tree { version: crate::snapshot::CgroupVersion::V2, root: Usage::default(), groups: ids.iter().map(group).collect(), ended: vec![], cut: 0 };
+    let tree = Tree { version: crate::snapshot::CgroupVersion::V2, root: Usage::default(), ended: vec![], groups: ids.iter().map(group).collect(), cut: 0 };
     told_by(SourceName::Cgroup, Some(Told::Tree(Box::new(tree))), "")
 }
 

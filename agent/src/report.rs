@@ -387,7 +387,7 @@ fn item(row: &WorkloadRow) -> Item<'_> {
 
 #[cfg(test)]
 mod tests {
-    use collector::identity::{ContainerId, Key};
+    use collector::identity::ContainerId;
     use collector::snapshot::{About, Asked, ContainerAbout, Cpu, Memory, Seen, SourceName, Weights};
     use collector::units::{Bytes, Ratio};
 

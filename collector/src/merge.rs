@@ -1,6 +1,7 @@
 //! Joins what the sources said into one snapshot: who is believed about what. Pure.
 //!
-//! The tree is believed about usage and limits, Docker's stats about containers that it does not show, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
+//! The tree is believed about usage and limits, Docker's stats about containers that it does not show, Docker about names and states, the name spaces about who
+//! shares a network, the settings about the instance.
 
 mod draft;
 mod growth;
@@ -252,7 +253,7 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             None => earlier.map(|(workload, _)| &workload.about.key).filter(|key| matches!(key, Key::Task(_) | Key::Pod(_))).cloned(),
         };
         let runs = docker.is_some_and(|docker| matches!(docker.state, State::Running | State::Paused));
-        let stats = said.stats.filter(|_| group.is_none() && runs).map_or(&[][..], |stats| &stats.containers);
+        let stats = said.stats.filter(|_| group.is_none() && end.is_none() && runs).map_or(&[][..], |stats| &stats.containers);
         seen.push(SeenContainer {
             id,
             stats: stats.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &stats[at]),

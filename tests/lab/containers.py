@@ -402,7 +402,48 @@ def one_look(lab, check):
         check.within("CPU time, s", running["usage"]["cpu"]["is"]["time"], alone["usage"]["cpu"]["is"]["time"], percent=0.5)
 
 
+HIDDEN_TREE = ("unshare", "-m", "sh", "-c", 'mount --make-rprivate / && mount -t tmpfs none /sys/fs/cgroup && exec "$0" "$@"')
+
+
+def without_the_tree(lab, check):
+    """Where no cgroup tree can be read, Docker's stats say what the kernel's files say."""
+    if subprocess.run([*HIDDEN_TREE, "true"], capture_output=True).returncode != 0:
+        raise Skip("no mount name space can be made here")
+    burner = Burner(lab, "hold 32M cache 4M /data/cached user 1.5 report rest", "--memory", "128m", "--cpus", "0.5", "--pids-limit", "50")
+    burner.reports(1)
+    hidden = Tare(lab.binary, lab.dockerd.socket, lab.folder / "hidden.log", {"TARE_DOCKER_STATS_EVERY": "1s"}, HIDDEN_TREE)
+    try:
+        readings = []
+
+        def third_reading(report):
+            row = find(report, burner.id)
+            cpu = row and row["usage"]["cpu"]
+            if cpu and cpu["at"]["wall"] not in readings:
+                readings.append(cpu["at"]["wall"])
+            return row if len(readings) >= 3 else None
+
+        cgroup = kernel.Cgroup(burner.pid())
+        before = cgroup.figures()
+        row = hidden.until("third reading by Docker's stats", third_reading, within=60)
+        after = cgroup.figures()
+        usage = {group: reading and reading["is"] for group, reading in row["usage"].items()}
+        check.equal("who measures", "docker-stats", row["usage"]["cpu"]["from"])
+        check.between("CPU time, s", before["time"] - 1e-6, usage["cpu"]["time"], after["time"] + 1e-6)
+        for name in ("used", "anon", "file"):
+            check.between(f"{name}, bytes", min(before[name], after[name]), usage["memory"][name], max(before[name], after[name]))
+        check.between("working set, bytes", usage["memory"]["anon"], usage["memory"]["working_set"], usage["memory"]["used"])
+        check.between("throttled periods", before["throttled"], usage["cpu"]["throttling"]["throttled"], after["throttled"])
+        check.between("processes", before["pids"], usage["pids"], after["pids"])
+        check.equal("CPU limit, cores", 0.5, row["own"]["cores"])
+        check.equal("memory limit, bytes", 128 * MIB, row["own"]["memory"])
+        check.equal("CPU in use", True, row["rates"]["cpu"] is not None)
+        seen = find(lab.tare.report(), burner.id)
+        check.equal("beside a tree that is read", "cgroup", seen["usage"]["cpu"]["from"])
+    finally:
+        hidden.stop()
+
+
 ALL = [
     cpu, memory, kernel_files, disk, network, shared_network, host_network, throttling,
-    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, image, short_lives,
+    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, without_the_tree, image, short_lives,
 ]

@@ -66,15 +66,15 @@ class Answers:
 class Tare(Answers):
     """One of our own on this machine."""
 
-    def __init__(self, binary: Path, docker: Path | None, log: Path, settings={}):
-        """`settings`: variables of its own; an interval of a second where they name none."""
+    def __init__(self, binary: Path, docker: Path | None, log: Path, settings={}, within=()):
+        """`settings`: variables of its own; an interval of a second where they name none. `within`: the words of a command that runs it in a world of its own."""
         with socket.socket() as door:
             door.bind(("127.0.0.1", 0))
             super().__init__(f"127.0.0.1:{door.getsockname()[1]}")
         self.binary, self.log = binary, log
         self.env = {**os.environ, "TARE_DOCKER_SOCKET": str(docker or ""), "TARE_INTERVAL": "1s", **settings}
         with open(log, "wb") as out:
-            command = [binary, "run", "--listen", self.address]
+            command = [*within, binary, "run", "--listen", self.address]
             self.process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def ended(self) -> str | None:

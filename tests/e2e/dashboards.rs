@@ -21,6 +21,8 @@ const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("tare_agent_cpu_time_seconds_total", "what Tare itself takes is not told of a recorded host"),
     ("tare_agent_memory_rss_bytes", "what Tare itself takes is not told of a recorded host"),
     ("tare_source_gaps", "the recorded host has none"),
+    ("tare_container_cpu_periods_total{", "a recorded host stands still: no period passes"),
+    ("container:tare_container_cpu_throttled_periods:", "a recorded host stands still: no period passes"),
 ];
 
 /// Labels that Prometheus sets.

@@ -105,7 +105,7 @@ impl Site {
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
             "/" | "/workload" => match self.settings.refusal(on, request, visitor) {
-                None => self.page(path, request.uri().query().unwrap_or_default()),
+                None => self.page(path, request.uri().query().unwrap_or_default(), request.headers()),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
             // One that listens is given its stream before it comes here.
@@ -123,9 +123,11 @@ impl Site {
         self.scrape.answer(self.published().as_ref(), &self.agent, headers, |format, out| encode_own(&self.agent, &self.choice, format, out))
     }
 
-    fn page(&self, path: &str, asked: &str) -> Response<Pieces> {
+    fn page(&self, path: &str, asked: &str, headers: &HeaderMap) -> Response<Pieces> {
         let Some(published) = self.published() else { return page::empty(StatusCode::SERVICE_UNAVAILABLE, "no report yet: the first look is under way") };
-        self.page.view(path, asked, &published).unwrap_or_else(|| page::empty(StatusCode::NOT_FOUND, "no such workload runs here now"))
+        // A page as it is is more use to whoever takes neither than a refusal.
+        let coding = negotiate::coding(headers).unwrap_or(negotiate::Coding::Identity);
+        self.page.view(path, asked, coding, &published).unwrap_or_else(|| page::empty(StatusCode::NOT_FOUND, "no such workload runs here now"))
     }
 
     /// The events for who may see the page; `None`: what `answer` says.

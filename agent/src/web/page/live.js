@@ -60,10 +60,8 @@ document.addEventListener("keydown", (event) => {
 });
 
 const reports = new EventSource("/events");
-let first = true;
-reports.addEventListener("report", () => {
-  // The first one is what the page shows already.
-  if (first) first = false;
-  else if (!document.hidden) renew().catch(() => {});
+reports.addEventListener("report", (event) => {
+  // The one that the page shows already is told of, too.
+  if (event.data !== document.querySelector("time")?.dateTime && !document.hidden) renew().catch(() => {});
 });
 document.addEventListener("visibilitychange", () => !document.hidden && renew().catch(() => {}));

@@ -6,6 +6,7 @@ mod history;
 mod overview;
 mod query;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -15,13 +16,14 @@ use hyper::{Response, StatusCode};
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::cost::UsdPerHour;
 use crate::report::Report;
+use crate::sinks::gzip::Gzip;
 use crate::words::Tone;
 use crate::words::heading::heading;
 
 use super::Published;
 use super::answer::{Pieces, typed};
+use super::negotiate::Coding;
 use history::History;
 use query::Query;
 
@@ -45,7 +47,39 @@ struct Inner {
     history: History,
     /// Views of one report by their address, the newest last: those who look at the same share one.
     of: Option<Instant>,
-    views: Vec<(String, Bytes)>,
+    views: Vec<View>,
+}
+
+/// One view of one report.
+struct View {
+    address: String,
+    plain: Bytes,
+    /// Made when someone takes it.
+    packed: Option<[Bytes; 2]>,
+}
+
+impl View {
+    fn answer(&mut self, coding: Coding) -> Response<Pieces> {
+        let pieces = match coding {
+            Coding::Identity => [self.plain.clone(), Bytes::new()],
+            Coding::Gzip => self.packed.get_or_insert_with(|| packed(&self.plain)).clone(),
+        };
+        let mut answer = page(pieces);
+        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if coding == Coding::Gzip {
+            answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        answer
+    }
+}
+
+fn packed(plain: &[u8]) -> [Bytes; 2] {
+    let mut gzip = Gzip::new();
+    let mut writer = gzip.begin(plain.len() / 4);
+    writer.write(plain);
+    let beginning = writer.finish();
+    let end = gzip.end(&beginning, &[]);
+    [beginning.bytes, end]
 }
 
 impl Page {
@@ -55,7 +89,7 @@ impl Page {
     }
 
     /// The view at `path` with what stands behind its question mark. `None`: there is no such workload.
-    pub(super) fn view(&self, path: &str, asked: &str, published: &Published) -> Option<Response<Pieces>> {
+    pub(super) fn view(&self, path: &str, asked: &str, coding: Coding, published: &Published) -> Option<Response<Pieces>> {
         let mut inner = self.locked();
         inner.history.add(published);
         if inner.of != Some(published.at) {
@@ -66,8 +100,8 @@ impl Page {
         let workload = if path == "/" { None } else { Some(query::key(asked)?) };
         let query = Query::read(asked);
         let address = workload.as_ref().map_or_else(|| query.address(), query::workload);
-        if let Some((_, view)) = inner.views.iter().find(|(made, _)| *made == address) {
-            return Some(page(view.clone()));
+        if let Some(view) = inner.views.iter_mut().find(|view| view.address == address) {
+            return Some(view.answer(coding));
         }
         let report = &published.report;
         let body = match &workload {
@@ -80,12 +114,13 @@ impl Page {
                 detail::main(row, report, &inner.history)
             }
         };
-        let view = Bytes::from(whole(report, body).into_string());
+        let mut view = View { address, plain: Bytes::from(whole(report, body).into_string()), packed: None };
+        let answer = view.answer(coding);
         if inner.views.len() == VIEWS {
             inner.views.remove(0);
         }
-        inner.views.push((address, view.clone()));
-        Some(page(view))
+        inner.views.push(view);
+        Some(answer)
     }
 
     fn locked(&self) -> MutexGuard<'_, Inner> {
@@ -96,12 +131,12 @@ impl Page {
 /// A page without a report: there is none yet, or none of this name.
 pub(super) fn empty(status: StatusCode, words: &str) -> Response<Pieces> {
     let body = html! { p.note { (words) } p.back { a href="/" { "all that runs here" } } };
-    let mut answer = page(Bytes::from(framed("tare", body).into_string()));
+    let mut answer = page([Bytes::from(framed("tare", body).into_string()), Bytes::new()]);
     *answer.status_mut() = status;
     answer
 }
 
-/// The style sheet, the script, the icon. They say nothing of the host and never change while Tare runs.
+/// The style sheet, the script, the icon. They say nothing of the host, and another text of theirs has another address.
 pub(super) fn asset(path: &str) -> Option<Response<Pieces>> {
     let (kind, text) = match path {
         "/tare.css" => ("text/css; charset=utf-8", STYLE),
@@ -110,13 +145,20 @@ pub(super) fn asset(path: &str) -> Option<Response<Pieces>> {
         _ => return None,
     };
     let mut answer = typed(StatusCode::OK, kind, Pieces([Bytes::from_static(text.as_bytes()), Bytes::new()]));
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
     answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     Some(answer)
 }
 
-fn page(html: Bytes) -> Response<Pieces> {
-    let mut answer = typed(StatusCode::OK, "text/html; charset=utf-8", Pieces([html, Bytes::new()]));
+/// What stands behind the assets' names, so that a browser that holds an older one asks anew.
+fn edition() -> String {
+    let mut hasher = DefaultHasher::new();
+    (STYLE, SCRIPT, ICON).hash(&mut hasher);
+    format!("?{:016x}", hasher.finish())
+}
+
+fn page(html: [Bytes; 2]) -> Response<Pieces> {
+    let mut answer = typed(StatusCode::OK, "text/html; charset=utf-8", Pieces(html));
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -154,9 +196,9 @@ fn framed(title: &str, body: Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · tare" }
-                link rel="icon" href="/tare.svg";
-                link rel="stylesheet" href="/tare.css";
-                script src="/tare.js" defer {}
+                link rel="icon" href={ "/tare.svg" (edition()) };
+                link rel="stylesheet" href={ "/tare.css" (edition()) };
+                script src={ "/tare.js" (edition()) } defer {}
             }
             body { (body) }
         }
@@ -192,10 +234,6 @@ fn sources(report: &Report) -> Markup {
 
 fn unknown() -> Markup {
     html! { span.muted { "–" } }
-}
-
-fn money(rate: UsdPerHour) -> String {
-    overview::shown(rate)
 }
 
 /// The class that a tone is.

@@ -1,6 +1,7 @@
 //! The page at `/`: what runs here, what it uses of what it may, what it costs, and what it would cost on Fargate.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use jiff::civil::Date;
 use maud::{Markup, html};
@@ -18,7 +19,7 @@ use crate::words::{Tone, state};
 
 use super::history::History;
 use super::query::{self, Query, Sort};
-use super::{chart, money, tone, unknown};
+use super::{chart, tone, unknown};
 
 /// Workloads that have a colour of their own in the bar; what costs less shares one.
 const COLOURS: usize = 8;
@@ -30,10 +31,10 @@ pub(super) fn main(report: &Report, query: &Query, history: &History, today: Opt
     order(&mut rows, query);
     let fits = |row: &&WorkloadRow| query.filter.is_empty() || words(row).contains(&query.filter.to_lowercase());
     let all = rows.len();
+    let money = Money::of(report, &rows, &chosen.rest);
     rows.retain(fits);
-    let priced = report.host.cost.price.is_some() && report.host.cost.idle.is_some();
     html! {
-        @if priced { (node(report, &colours)) }
+        @if money.is_some() { (node(report, &colours)) }
         form.filter role="search" action="/" {
             label for="q" { "Filter" }
             input #q type="search" name="q" value=(query.filter) placeholder="name, project, image, state" autocomplete="off" maxlength="200";
@@ -60,14 +61,14 @@ pub(super) fn main(report: &Report, query: &Query, history: &History, today: Opt
                         th.num.wide scope="col" { "Asked" }
                         (head(query, Sort::Network, "Network in / out", "num wide"))
                         (head(query, Sort::Restarts, "Restarts", "num wide"))
-                        @if priced {
+                        @if money.is_some() {
                             (head(query, Sort::Cost, "Now $/h", "num"))
                             th.num.wide scope="col" { "with idle" }
                         }
                         (head(query, Sort::Fargate, "Fargate $/h", "num mid"))
                     } }
-                    @for row in &rows { (line(row, report, history, today, priced, &colours)) }
-                    @if priced && query.filter.is_empty() { (foot(report)) }
+                    @for row in &rows { (line(row, report, history, today, money.as_ref(), &colours)) }
+                    @if let Some(money) = money.as_ref().filter(|_| query.filter.is_empty()) { (foot(money, chosen.rest.len())) }
                 }
             }
         }
@@ -161,7 +162,7 @@ fn colours(report: &Report) -> Vec<&Key> {
     dear.into_iter().take(COLOURS).map(|row| &row.seen.about.key).collect()
 }
 
-fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Date>, priced: bool, colours: &[&Key]) -> Markup {
+fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Date>, money: Option<&Money<'_>>, colours: &[&Key]) -> Markup {
     let key = &row.seen.about.key;
     let colour = colours.iter().position(|coloured| *coloured == key);
     let (said, bad) = said(row);
@@ -173,7 +174,7 @@ fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Dat
     html! {
         tbody.quiet[quiet] data-words=(words(row)) { tr {
             th.name scope="row" {
-                @if priced {
+                @if money.is_some() {
                     svg.swatch viewBox="0 0 10 10" aria-hidden="true" {
                         rect class={ @match colour { Some(at) => { "c" (at) }, None => "rest" } } width="10" height="10" rx="2" {}
                     }
@@ -189,9 +190,9 @@ fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Dat
             td.num.wide { (figure(figures::cores_and_gib(row.seen.asked.cores.map(|cores| cores.0), row.seen.asked.memory.map(Bytes::gib)))) }
             td.num.wide { (network(row)) }
             td.num.wide { (figure(restarts(row).map(|restarts| restarts.to_string()))) }
-            @if priced {
-                td.num { (figure(row.cost.now.map(money))) }
-                td.num.wide { (figure(row.cost.total.map(money))) }
+            @if let Some(money) = money {
+                td.num { (figure(row.cost.now.and_then(|_| money.now(key)))) }
+                td.num.wide { (figure(row.cost.total.and_then(|_| money.total(key)))) }
             }
             td.num.mid { (elsewhere(row)) }
         }
@@ -201,16 +202,59 @@ fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Dat
     }
 }
 
-/// Idle and the whole: what the rows add up to.
-fn foot(report: &Report) -> Markup {
-    let node = &report.host.cost;
-    let (Some(price), Some(idle)) = (&node.price, node.idle) else { return html! {} };
+/// What the rows cost, rounded so that what is shown of the parts adds up to what is shown of the machine, as in `tare cost`.
+struct Money<'a> {
+    rows: HashMap<&'a Key, [i64; 2]>,
+    /// The quiet units together.
+    rest: [i64; 2],
+    idle: i64,
+    price: UsdPerHour,
+}
+
+impl<'a> Money<'a> {
+    /// `None`: the machine has no price.
+    fn of(report: &Report, rows: &[&'a WorkloadRow], rest: &[&'a WorkloadRow]) -> Option<Money<'a>> {
+        let node = &report.host.cost;
+        let (price, idle) = (node.price.as_ref()?.usd, node.idle?);
+        let known = |rate: Option<UsdPerHour>| rate.map_or(0, |rate| rate.0);
+        let parts = |of: fn(&WorkloadRow) -> Option<UsdPerHour>, last: Option<i64>| {
+            let rest = rest.iter().map(|row| known(of(row))).fold(0, i64::saturating_add);
+            let parts: Vec<i64> = rows.iter().map(|row| known(of(row))).chain([rest]).chain(last).collect();
+            figures::rounded(&parts, price.0, SHOWN)
+        };
+        let (now, total) = (parts(|row| row.cost.now, Some(idle.0)), parts(|row| row.cost.total, None));
+        let both = |at: usize| [now[at], total[at]];
+        let of_rows = rows.iter().enumerate().map(|(at, row)| (&row.seen.about.key, both(at))).collect();
+        Some(Money { rows: of_rows, rest: both(rows.len()), idle: now[rows.len() + 1], price })
+    }
+
+    fn now(&self, key: &Key) -> Option<String> {
+        self.rows.get(key).map(|shown| figures::usd(shown[0]))
+    }
+
+    fn total(&self, key: &Key) -> Option<String> {
+        self.rows.get(key).map(|shown| figures::usd(shown[1]))
+    }
+}
+
+/// The quiet units, idle and the whole: with the rows above they add up.
+fn foot(money: &Money<'_>, quiet: usize) -> Markup {
+    let line = |name: Markup, now: String, total: Option<String>| {
+        html! {
+            tr {
+                th.name scope="row" { (name) }
+                td {} td.mid {} td.mid {} td {} td.mid {} td.wide {} td.wide {} td.wide {}
+                td.num { (now) } td.num.wide { @if let Some(total) = total { (total) } } td.mid {}
+            }
+        }
+    };
+    let swatch = |class: &str| html! { svg.swatch viewBox="0 0 10 10" aria-hidden="true" { rect class=(class) width="10" height="10" rx="2" {} } };
+    let price = figures::usd((money.price.0 + SHOWN / 2).div_euclid(SHOWN));
     html! {
         tfoot {
-            tr { th.name scope="row" { svg.swatch viewBox="0 0 10 10" aria-hidden="true" { rect.idle width="10" height="10" rx="2" {} } "idle" }
-                td {} td.mid {} td.mid {} td {} td.mid {} td.wide {} td.wide {} td.wide {} td.num { (money(idle)) } td.wide {} td.mid {} }
-            tr { th.name scope="row" { "this machine" }
-                td {} td.mid {} td.mid {} td {} td.mid {} td.wide {} td.wide {} td.wide {} td.num { (money(price.usd)) } td.num.wide { (money(price.usd)) } td.mid {} }
+            @if quiet > 0 { (line(html! { (swatch("rest")) (quiet) " quiet units" }, figures::usd(money.rest[0]), Some(figures::usd(money.rest[1])))) }
+            (line(html! { (swatch("idle")) "idle" }, figures::usd(money.idle), None))
+            (line(html! { "this machine" }, price.clone(), Some(price)))
         }
     }
 }
@@ -265,13 +309,8 @@ fn fargate(row: &WorkloadRow) -> Option<&Otherwise> {
 
 fn elsewhere(row: &WorkloadRow) -> Markup {
     match fargate(row).map(|otherwise| (otherwise.rate, otherwise.early, &otherwise.project)) {
-        Some((Some(rate), early, _)) => html! { @if early { abbr title="seen for less than an hour: the size may still grow" { "~" } } (money(rate)) },
+        Some((Some(rate), early, _)) => html! { @if early { abbr title="seen for less than an hour: the size may still grow" { "~" } } (rate.to_string()) },
         Some((None, _, Some(project))) => html! { span.muted { "in " (project) } },
         _ => unknown(),
     }
-}
-
-/// Shown in the same steps as the tables of the terminal.
-pub(super) fn shown(rate: UsdPerHour) -> String {
-    figures::usd((rate.0 + SHOWN / 2).div_euclid(SHOWN))
 }

@@ -15,7 +15,7 @@ fn published(report: Report) -> Published {
 }
 
 fn html(page: &Page, path: &str, asked: &str, published: &Published) -> String {
-    let answer = page.view(path, asked, published).unwrap();
+    let answer = page.view(path, asked, Coding::Identity, published).unwrap();
     assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
     String::from_utf8(answer.into_body().0[0].to_vec()).unwrap()
 }
@@ -50,6 +50,28 @@ fn it_says_what_the_tables_say() {
 }
 
 #[test]
+fn what_is_shown_of_the_money_adds_up_and_packed_is_the_same() {
+    let (page, published) = (Page::default(), published(sample::report()));
+    let html = html(&page, "/", "", &published);
+    let cell = Regex::new(r#"<td class="num(?: wide)?">(0\.[0-9]{5})</td>"#).unwrap();
+    let shown: Vec<i64> = cell.captures_iter(&html).map(|found| found[1].replace('.', "").parse().unwrap()).collect();
+    // Two figures a row: now and with idle; idle has one; the machine has it twice.
+    let (machine, rows) = shown.split_last().map(|(last, rest)| (*last, &rest[..rest.len() - 1])).unwrap();
+    let (idle, rows) = rows.split_last().unwrap();
+    assert_eq!(rows.len(), 8, "{shown:?}");
+    assert_eq!(rows.iter().step_by(2).sum::<i64>() + idle, machine);
+    assert_eq!(rows.iter().skip(1).step_by(2).sum::<i64>(), machine);
+    let packed = page.view("/", "", Coding::Gzip, &published).unwrap();
+    assert_eq!(
+        (&packed.headers()[header::CONTENT_ENCODING], &packed.headers()[header::VARY]),
+        (&HeaderValue::from_static("gzip"), &HeaderValue::from_static("Accept-Encoding"))
+    );
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed.into_body().0.concat()[..]), &mut text).unwrap();
+    assert!(text == html);
+}
+
+#[test]
 fn rows_are_sorted_and_filtered_by_the_address() {
     for (asked, expected) in [
         ("sort=name", &["api", "ecs-agent", "system", "web"][..]),
@@ -76,8 +98,8 @@ fn a_workload_has_its_own_page_with_its_cost_worked_out() {
     let html = html(&page, "/workload", "task=7f3ac0de00000000000000000000aaaa", &published);
     assert!(html.contains("0.50 vCPU x 0.034892 $ = 0.017446 $/h"), "{html}");
     assert!(html.contains("asked 1.00 GiB") && html.contains("envoy") && html.contains("<svg class=\"chart\""), "{html}");
-    assert!(page.view("/workload", "task=nobody", &published).is_none());
-    assert!(page.view("/workload", "", &published).is_none());
+    assert!(page.view("/workload", "task=nobody", Coding::Identity, &published).is_none());
+    assert!(page.view("/workload", "", Coding::Identity, &published).is_none());
 }
 
 #[test]
@@ -105,7 +127,7 @@ fn names_are_text_whatever_is_in_them() {
 /// No script, style or handler in the page itself, and nothing from elsewhere: what the policy forbids is not tried.
 fn is_strict(html: &str) {
     assert_eq!(html.matches("<script").count(), 1, "{html}");
-    assert!(html.contains("<script src=\"/tare.js\" defer></script>"));
+    assert!(html.contains(&format!("<script src=\"/tare.js{}\" defer></script>", edition())));
     for forbidden in [r#"(?:src|href|action)="(?:https?:|//)"#, r#"="javascript:"#] {
         assert!(!Regex::new(forbidden).unwrap().is_match(html), "{forbidden} is in {html}");
     }
@@ -131,7 +153,7 @@ fn a_host_without_a_price_or_without_anything_says_so() {
 #[test]
 fn views_are_made_once_and_only_a_few_are_kept() {
     let (page, first) = (Page::default(), published(sample::report()));
-    let at = |asked: &str, published: &Published| page.view("/", asked, published).unwrap().into_body().0[0].as_ptr();
+    let at = |asked: &str, published: &Published| page.view("/", asked, Coding::Identity, published).unwrap().into_body().0[0].as_ptr();
     assert_eq!(at("sort=cpu", &first), at("sort=cpu&x=1", &first), "what is passed over makes no view");
     for n in 0..100 {
         at(&format!("q={n}"), &first);

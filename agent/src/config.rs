@@ -2,7 +2,6 @@
 //! here stand the types and what is allowed. Each section's fields carry the names that the module it belongs to uses.
 
 mod layers;
-mod nearest;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -2,6 +2,7 @@
 //! here stand the types and what is allowed. Each section's fields carry the names that the module it belongs to uses.
 
 mod layers;
+mod metrics;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,8 +14,10 @@ use std::time::Duration;
 
 pub use layers::{Layers, Origin};
 
+use collector::sources::docker::stats;
 use collector::sources::{cgroup, imds, net};
 
+use crate::metrics::choice::{Choice, Glob};
 use crate::{cost, web};
 
 /// Every setting, its default and its explanation, as the user reads it.
@@ -35,6 +38,8 @@ pub struct Settings {
     pub log: Log,
     /// `[web]`
     pub web: web::Settings,
+    /// `[metrics]`
+    pub metrics: Arc<Choice>,
     /// `[host]`
     pub host: Host,
     /// `[cgroup]`
@@ -89,6 +94,8 @@ pub struct Docker {
     pub max_containers: usize,
     /// Time between two whole lists.
     pub relist: Duration,
+    /// Its stats.
+    pub stats: stats::Settings,
 }
 
 /// The instance metadata service.
@@ -221,6 +228,11 @@ impl Values {
         let expose = self.flag("web.expose");
         let hosts = self.list("web.hosts", host_name);
         let config_file = self.read("web.config_file", |text| optional(text, path));
+        let allow = self.list("metrics.allow", metrics::glob);
+        let deny = self.list("metrics.deny", metrics::glob);
+        let drop_labels = self.list("metrics.drop_labels", metrics::dropped_label);
+        let external = self.list("metrics.external_labels", metrics::external_label);
+        self.refuse_twice("metrics.external_labels", external.as_deref().unwrap_or_default());
         let instance_type = self.read("host.instance_type", |text| optional(text, instance_type));
         let region = self.read("host.region", |text| optional(text, region));
         let state = self.read("host.state", path);
@@ -232,6 +244,8 @@ impl Values {
         let socket = self.read("docker.socket", |text| optional(text.strip_prefix("unix://").unwrap_or(text), path));
         let max_containers = self.count("docker.max_containers", 1..=100_000);
         let relist = self.span("docker.relist", second(5)..=second(3600));
+        let stats = self.flag("docker.stats");
+        let stats_every = self.span("docker.stats_every", second(1)..=second(3600));
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
         let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
@@ -244,10 +258,16 @@ impl Values {
             linger: linger?,
             log: Log { level: level?, format: format? },
             web: web::Settings { expose: expose?, hosts: hosts?, config_file: config_file? },
+            metrics: Arc::new(Choice::new(globs(allow?), globs(deny?), drop_labels?, &external?)),
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },
-            docker: Docker { socket: socket?, max_containers: max_containers?, relist: relist? },
+            docker: Docker {
+                socket: socket?,
+                max_containers: max_containers?,
+                relist: relist?,
+                stats: stats::Settings { enabled: stats?, every: stats_every? },
+            },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
             cost: cost::Settings { weights: weights? },
         })
@@ -290,7 +310,16 @@ impl Values {
         self.layers.take(key).value.as_bool()
     }
 
-    fn list(&mut self, key: &str, parse: impl Fn(&str) -> Result<String, String>) -> Option<Vec<String>> {
+    /// A name that a list gives two values.
+    fn refuse_twice(&mut self, key: &str, pairs: &[(String, String)]) {
+        let twice = pairs.iter().enumerate().find(|(at, (name, _))| pairs[..*at].iter().any(|(before, _)| before == name));
+        if let Some((_, (name, _))) = twice {
+            let origin = self.layers.take(key).origin;
+            self.wrong.push(format!("{origin}: {key} has {name} twice"));
+        }
+    }
+
+    fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let entry = self.layers.take(key);
         let mut all = Vec::new();
         for value in entry.value.as_array().into_iter().flatten() {
@@ -304,6 +333,10 @@ impl Values {
         }
         Some(all)
     }
+}
+
+fn globs(names: Vec<String>) -> Vec<Glob> {
+    names.into_iter().map(Glob).collect()
 }
 
 fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {

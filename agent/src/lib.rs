@@ -8,6 +8,7 @@ pub mod report;
 pub mod explain;
 pub mod verdict;
 pub mod query;
+mod words;
 pub mod metrics;
 pub mod sinks;
 pub mod web;

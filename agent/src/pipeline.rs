@@ -11,8 +11,9 @@ use tokio::time::MissedTickBehavior;
 
 use collector::Collector;
 use collector::roots::{Address, Roots};
-use collector::snapshot::Gap;
+use collector::snapshot::{Cut, Gap};
 use collector::sources::cgroup::Cgroups;
+use collector::sources::docker::stats::DockerStats;
 use collector::sources::docker::{self, DockerSource};
 use collector::sources::given::Given;
 use collector::sources::host::{self, HostFiles};
@@ -36,6 +37,8 @@ const ONCE: Duration = Duration::from_secs(10);
 pub struct Engine {
     collector: Collector,
     reporter: Reporter,
+    /// What bounds left out of the last look.
+    cut: Cut,
 }
 
 impl Engine {
@@ -45,14 +48,20 @@ impl Engine {
         let region = if roots.recorded.is_some() { None } else { region(|name| std::env::var(name).ok()) };
         let reckoning = Reckoning::new(Book::built_in(), settings.cost.clone(), region.as_deref().map(Into::into));
         let reporter = Reporter::new(settings.cluster.clone(), settings.linger, reckoning);
-        Engine { collector: Collector::new(looks, sources, roots.clock), reporter }
+        Engine { collector: Collector::new(looks, sources, roots.clock), reporter, cut: Cut::default() }
     }
 
     /// One look, reported.
     pub async fn look(&mut self, by: Instant) -> Arc<Report> {
         let snapshot = self.collector.collect(by).await;
+        self.cut = snapshot.cut;
         let sources = self.collector.sources().into_iter().map(SourceRow::from).collect();
         self.reporter.report(&snapshot, sources)
+    }
+
+    /// What bounds left out, each with the word of `tare_agent_cut_total`: of the last look; rows of what has ended, since the start.
+    fn cut(&self) -> [(&'static str, u64); 3] {
+        [("cgroups", self.cut.cgroups), ("containers", self.cut.containers), ("ended", self.reporter.forgotten())]
     }
 }
 
@@ -109,6 +118,7 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     ];
     let mut sources: Vec<Box<dyn Source>> =
         vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.pace))];
+    sources.push(Box::new(DockerStats::new(roots.docker.clone(), roots.clock, settings.docker.stats)));
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }
@@ -122,7 +132,7 @@ pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl
     let mut engine = Engine::new(&live(settings), settings);
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut first, mut gaps, mut due) = (Some(first), Vec::new(), None::<Instant>);
+    let (mut first, mut gaps, mut cut, mut due) = (Some(first), Vec::new(), [0; 3], None::<Instant>);
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -142,6 +152,11 @@ pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl
         };
         agent.ticks.inc();
         agent.tick_duration.observe(started.elapsed().as_secs_f64());
+        for ((reason, now), before) in engine.cut().into_iter().zip(&mut cut) {
+            // What is left out again at every look counts once.
+            agent.count_cut(reason, now.saturating_sub(*before));
+            *before = now;
+        }
         if let Some(first) = first.take() {
             first(&report);
         }
@@ -202,8 +217,7 @@ fn start_server(
     agent: Arc<Agent>,
     stale: Option<Duration>,
 ) -> Result<Server> {
-    let address = listener.local_addr().context("the listening socket has no address")?;
-    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), guard, address, stale));
+    let site = Arc::new(Site::new(reports, agent, settings.web.clone(), guard, stale).choosing(&settings.metrics));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let task = tokio::spawn(web::serve(listener, site, async move { drop(stopped.await) }));
     Ok(Server { stop, task })

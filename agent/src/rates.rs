@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use collector::snapshot::{Cpu, Device, IoDevice, Limits, Net, Pressure, Seen, Stall, Usage};
+use collector::snapshot::{Cpu, Device, IoDevice, Limits, Net, Pressure, Seen, SourceName, Stall, Usage};
 use collector::units::{Bytes, Cores, Limit, Ratio, seconds};
 
 /// Change between two looks at the same thing, over the readings' own clock. `None`: no two readings to compare.
@@ -76,6 +76,27 @@ pub fn between(before: Option<&Usage>, now: &Usage, limits: &Limits) -> Rates {
         rates.waited = waited(span, then, now);
     }
     rates
+}
+
+/// What stays of the rates of the look before, where a source that is asked less often than we look told the same reading again: its last two readings still say
+/// how fast things move.
+pub fn carry(rates: &mut Rates, limits: &Limits, (then, before): (&Rates, &Usage), now: &Usage) {
+    if same(&before.cpu, &now.cpu) {
+        (rates.cpu, rates.throttled) = (then.cpu, then.throttled);
+        rates.cpu_of_limit = cpu_of_limit(rates.cpu, limits);
+    }
+    if same(&before.io, &now.io) {
+        rates.io.clone_from(&then.io);
+    }
+    if same(&before.net, &now.net) {
+        (rates.received, rates.sent) = (then.received, then.sent);
+    }
+}
+
+/// Whether both are one reading of the one source that has a pace of its own. One of the kernel's files that comes twice was late: it tells nothing of now.
+fn same<T>(before: &Option<Seen<T>>, now: &Option<Seen<T>>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return false };
+    before.at == now.at && before.from == now.from && now.from == SourceName::DockerStats
 }
 
 /// Rates of a workload without a cgroup of its own: the sum over its containers, known only where each one's is, and its CPU over `limits`.
@@ -167,7 +188,7 @@ fn ratio(part: f64, whole: f64) -> Option<Ratio> {
 
 #[cfg(test)]
 mod tests {
-    use collector::snapshot::{CpuSplit, Interface, SourceName, Throttling, Traffic};
+    use collector::snapshot::{CpuSplit, Interface, Throttling, Traffic};
     use collector::units::Stamp;
     use proptest::prelude::*;
 
@@ -188,6 +209,28 @@ mod tests {
         let now = Usage { cpu: at(11, cpu(101_080, 10, 0)), ..Usage::default() };
         let rates = between(Some(&before), &now, &Limits { cores: Limit::Of(Cores(1.0)), ..Limits::default() });
         assert_eq!((rates.cpu, rates.cpu_of_limit, rates.throttled), (Some(Cores(1.08)), Some(Ratio(1.08)), Some(Ratio(0.0))));
+    }
+
+    #[test]
+    fn a_reading_told_again_keeps_its_rate_only_where_its_source_has_a_pace_of_its_own() {
+        let usage = |second, millis, from| {
+            let mut usage = Usage { cpu: at(second, cpu(millis, 0, 0)), ..Usage::default() };
+            usage.cpu.as_mut().unwrap().from = from;
+            usage
+        };
+        let limits = Limits { cores: Limit::Of(Cores(2.0)), ..Limits::default() };
+        for (from, kept) in [(SourceName::DockerStats, Some(Cores(1.0))), (SourceName::Cgroup, None)] {
+            let (first, second) = (usage(10, 1000, from), usage(20, 11_000, from));
+            let then = between(Some(&first), &second, &limits);
+            assert_eq!(then.cpu, Some(Cores(1.0)));
+            let mut again = between(Some(&second), &second, &limits);
+            carry(&mut again, &limits, (&then, &second), &second);
+            assert_eq!((again.cpu, again.cpu_of_limit), (kept, kept.map(|_| Ratio(0.5))));
+            let third = usage(30, 11_000, from);
+            let mut next = between(Some(&second), &third, &limits);
+            carry(&mut next, &limits, (&then, &second), &third);
+            assert_eq!(next.cpu, Some(Cores(0.0)));
+        }
     }
 
     #[test]

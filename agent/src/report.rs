@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use collector::SourceState;
+use collector::identity::Key;
 use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Snapshot, State, Usage, Workload};
 use collector::units::{Cores, Limit, Stamp, seconds};
 
@@ -74,6 +75,20 @@ pub struct ContainerRow {
     pub rates: Rates,
     /// As for a workload.
     pub warnings: Warnings,
+    /// What its end says. `None` while it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Closing>,
+}
+
+/// What is known of an end: how long it ran, and how old its last figures were then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Closing {
+    /// From its start to its end, as the runtime or the cgroup's folder says. JSON: seconds.
+    #[serde(with = "seconds::option")]
+    pub run_time: Option<Duration>,
+    /// From its last reading to its end: what it used after that is in no figure of its own. Not known of one that was never read. JSON: seconds.
+    #[serde(with = "seconds::option")]
+    pub last_reading_age: Option<Duration>,
 }
 
 /// How one source does.
@@ -95,6 +110,8 @@ pub struct SourceRow {
 
 /// Ended rows kept at most; the oldest go first.
 pub const LINGERING: usize = 2_000;
+/// Ended containers kept at most of a workload that goes on; the oldest go first.
+pub const LINGERING_WITHIN: usize = 200;
 
 impl From<SourceState> for SourceRow {
     fn from(state: SourceState) -> SourceRow {
@@ -109,12 +126,13 @@ pub struct Reporter {
     linger: SignedDuration,
     reckoning: Reckoning,
     last: Option<Arc<Report>>,
+    forgotten: u64,
 }
 
 impl Reporter {
     /// Starts without a past. `cluster` names the cluster in every report; what has ended stays for `linger` with its last figures.
     pub fn new(cluster: Option<Arc<str>>, linger: Duration, reckoning: Reckoning) -> Reporter {
-        Reporter { cluster, linger: SignedDuration::try_from(linger).unwrap_or(SignedDuration::MAX), reckoning, last: None }
+        Reporter { cluster, linger: SignedDuration::try_from(linger).unwrap_or(SignedDuration::MAX), reckoning, last: None, forgotten: 0 }
     }
 
     /// The report of one look. Pure but for the memory of the last one.
@@ -122,7 +140,7 @@ impl Reporter {
         let last = self.last.take();
         let before = last.as_deref();
         let mut workloads = rows(snapshot, before);
-        Lingering { at: &snapshot.at, most: self.linger }.add(&mut workloads, before);
+        self.forgotten += Lingering { at: &snapshot.at, most: self.linger }.add(&mut workloads, before);
         let span = before.and_then(|before| snapshot.at.since(&before.at));
         let items: Vec<Item<'_>> = workloads.iter().map(item).collect();
         let Bill { node, costs } = self.reckoning.reckon(&snapshot.at, span, &snapshot.host, &items);
@@ -142,6 +160,13 @@ impl Reporter {
         });
         self.last = Some(Arc::clone(&report));
         report
+    }
+}
+
+impl Reporter {
+    /// Rows of what has ended that were dropped before their time, for there were too many; since the start.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 
@@ -170,14 +195,22 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
     let containers: Vec<ContainerRow> = now.containers.iter().map(container).collect();
     let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
     let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
+    if let Some(past) = same {
+        rates::carry(&mut rates, &now.limits, (&past.rates, &past.seen.usage), &now.usage);
+    }
     // Counters of a sum jump when a container comes or goes: what moved is known of each one only.
-    let summed = now.cgroup.is_none() && !containers.is_empty();
+    let summed = now.cgroup.is_none() && !containers.is_empty() && !matches!(now.about.key, Key::Loose(_));
     if summed {
         let sum = rates::sum(containers.iter().map(|container| &container.rates), &now.limits);
         (rates.cpu, rates.cpu_of_limit, rates.io, rates.throttled) = (sum.cpu, sum.cpu_of_limit, sum.io, None);
     }
     rates.uptime = uptime(now.state, now.started, at);
-    let usage = kept(now.state, &now.usage, past.map(|past| &past.seen.usage));
+    let mut usage = now.usage.clone();
+    let mut remainder = now.remainder;
+    if let Some(past) = past.filter(|_| ended(now.state)) {
+        keep(&mut usage, &past.seen.usage);
+        remainder = remainder.or(past.seen.remainder);
+    }
     let before = same.map(|past| &past.seen.usage).filter(|_| !summed);
     let vitals = Vitals { state: now.state, health: None, restarted: 0, oom: None, usage: &usage, before, rates: &rates };
     let mut warnings = warnings(&vitals);
@@ -197,24 +230,44 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
         own: now.own,
         limits: now.limits,
         usage,
+        remainder,
         containers: Vec::new(),
     };
     WorkloadRow { seen, rates, cost: Cost::default(), warnings, containers }
 }
 
 fn container_row(now: &Container, past: Option<&ContainerRow>, at: &Stamp) -> ContainerRow {
-    let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup).map(|past| &past.seen.usage);
-    let mut rates = rates::between(same, &now.usage, &now.limits);
+    let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
+    let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
+    if let Some(past) = same {
+        rates::carry(&mut rates, &now.limits, (&past.rates, &past.seen.usage), &now.usage);
+    }
     rates.uptime = uptime(now.state, now.started, at);
     let restarts_before = past.and_then(|past| past.seen.restarts);
     let restarted = now.restarts.zip(restarts_before).map_or(0, |(now, before)| now.saturating_sub(before));
-    let vitals = Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same, rates: &rates };
+    let vitals =
+        Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same.map(|past| &past.seen.usage), rates: &rates };
     let warnings = warnings(&vitals);
     let mut seen = now.clone();
-    if let Some(past) = past.filter(|_| ended(now.state) && now.usage == Usage::default()) {
-        seen.usage.clone_from(&past.seen.usage);
+    let mut closing = None;
+    if ended(now.state) {
+        // Those of another run are not its own.
+        if let Some(past) = past.filter(|past| past.seen.start == now.start || now.usage == Usage::default()) {
+            keep(&mut seen.usage, &past.seen.usage);
+        }
+        closing = Some(closing_of(&seen));
+        rates = Rates::default();
     }
-    ContainerRow { seen, rates, warnings }
+    ContainerRow { seen, rates, warnings, closing }
+}
+
+/// What the words and figures of one that has ended say of its end. A start after the end, or a reading, is of clocks that disagree.
+fn closing_of(seen: &Container) -> Closing {
+    let until_end = |from: Option<Timestamp>| Duration::try_from(seen.ended?.duration_since(from?)).ok();
+    let read = seen.usage.cpu.as_ref().map(|cpu| cpu.at).or(seen.usage.memory.as_ref().map(|memory| memory.at));
+    // A last reading that overlaps the end by the time it took is of the end.
+    let age = read.and_then(|read| read.wall).zip(seen.ended).map(|(read, ended)| Duration::try_from(ended.duration_since(read)).unwrap_or_default());
+    Closing { run_time: until_end(seen.started), last_reading_age: age }
 }
 
 /// Only what runs has an uptime; a start in the future (clocks that disagree) is not known, never negative.
@@ -223,11 +276,17 @@ fn uptime(state: State, started: Option<Timestamp>, at: &Stamp) -> Option<Durati
     Duration::try_from(at.wall?.duration_since(started?)).ok()
 }
 
-/// The figures of what has ended are the last that were read.
-fn kept(state: State, now: &Usage, past: Option<&Usage>) -> Usage {
-    match past {
-        Some(past) if ended(state) && *now == Usage::default() => past.clone(),
-        _ => now.clone(),
+/// The figures of what has ended are the last that were read: where a closing record has none, those of the look before.
+fn keep(usage: &mut Usage, past: &Usage) {
+    usage.cpu = usage.cpu.or(past.cpu);
+    usage.memory = usage.memory.or(past.memory);
+    usage.pressure = usage.pressure.or(past.pressure);
+    usage.pids = usage.pids.or(past.pids);
+    if usage.io.is_none() {
+        usage.io.clone_from(&past.io);
+    }
+    if usage.net.is_none() {
+        usage.net.clone_from(&past.net);
     }
 }
 
@@ -242,22 +301,21 @@ struct Lingering<'a> {
 }
 
 impl Lingering<'_> {
-    fn add(&self, rows: &mut Vec<WorkloadRow>, before: Option<&Report>) {
-        let mut left = Vec::new();
+    /// How many were too many.
+    fn add(&self, rows: &mut Vec<WorkloadRow>, before: Option<&Report>) -> u64 {
+        let (mut left, mut forgotten) = (Vec::new(), 0);
         for past in before.iter().flat_map(|before| &before.workloads) {
             match rows.binary_search_by(|row| row.seen.about.key.cmp(&past.seen.about.key)) {
-                Ok(place) => self.add_containers(&mut rows[place], past),
+                Ok(place) => forgotten += self.add_containers(&mut rows[place], past),
                 Err(_) => left.extend(self.workload(past)),
             }
         }
-        if left.len() > LINGERING {
-            left.sort_by_key(|row| std::cmp::Reverse(row.seen.ended));
-            left.truncate(LINGERING);
-        }
+        forgotten += keep_newest(&mut left, LINGERING, |row| row.seen.ended);
         if !left.is_empty() {
             rows.append(&mut left);
             rows.sort_by(|a, b| a.seen.about.key.cmp(&b.seen.about.key));
         }
+        forgotten
     }
 
     /// The row of a workload that is gone, unless it has been gone for too long.
@@ -272,15 +330,17 @@ impl Lingering<'_> {
         })
     }
 
-    fn add_containers(&self, row: &mut WorkloadRow, past: &WorkloadRow) {
+    fn add_containers(&self, row: &mut WorkloadRow, past: &WorkloadRow) -> u64 {
         let missing = |past: &&ContainerRow| !row.containers.iter().any(|now| now.seen.about.id == past.seen.about.id);
         let ended = |past: &ContainerRow| past.seen.ended.or(self.at.wall);
-        let left: Vec<ContainerRow> =
+        let mut left: Vec<ContainerRow> =
             past.containers.iter().filter(missing).filter(|past| self.is_fresh(ended(past))).map(|past| ended_container(past, ended(past))).collect();
+        let forgotten = keep_newest(&mut left, LINGERING_WITHIN, |row| row.seen.ended);
         if !left.is_empty() {
             row.containers.extend(left);
             row.containers.sort_by(|a, b| a.seen.about.id.cmp(&b.seen.about.id));
         }
+        forgotten
     }
 
     fn is_fresh(&self, ended: Option<Timestamp>) -> bool {
@@ -288,9 +348,21 @@ impl Lingering<'_> {
     }
 }
 
+/// Drops the oldest above `most`; how many.
+fn keep_newest<T>(left: &mut Vec<T>, most: usize, ended: impl Fn(&T) -> Option<Timestamp>) -> u64 {
+    let over = left.len().saturating_sub(most);
+    if over > 0 {
+        left.sort_by_key(|one| std::cmp::Reverse(ended(one)));
+        left.truncate(most);
+    }
+    over as u64
+}
+
 fn ended_container(past: &ContainerRow, ended: Option<Timestamp>) -> ContainerRow {
+    // That this look finds it gone is not when it went: then nobody knows how long it ran.
+    let closing = past.closing.unwrap_or_else(|| closing_of(&past.seen));
     let seen = Container { state: gone(past.seen.state), ended: past.seen.ended.or(ended), ..past.seen.clone() };
-    ContainerRow { seen, rates: Rates::default(), warnings: Warnings::new() }
+    ContainerRow { seen, rates: Rates::default(), warnings: Warnings::new(), closing: Some(closing) }
 }
 
 /// What the runtime last said of an ended one is kept; what was still running, or being deleted, has ended without a word.
@@ -368,6 +440,7 @@ mod tests {
             own: limits,
             limits,
             usage,
+            remainder: None,
             containers: vec![container],
         }
     }
@@ -442,6 +515,65 @@ mod tests {
         assert_eq!((&row.seen.usage, row.rates.cpu, row.rates.uptime), (&usage(10, 2), None, None));
         assert_eq!(reporter.report(&snapshot(320, vec![]), vec![]).workloads.len(), 1);
         assert_eq!(reporter.report(&snapshot(321, vec![]), vec![]).workloads.len(), 0);
+    }
+
+    #[test]
+    fn what_has_ended_is_bounded_the_newest_stay_and_the_rest_is_counted() {
+        let named = |number: usize| {
+            let mut one = loose(State::Running, 1, usage(10, 2));
+            one.about = Arc::new(About { key: Key::Loose(format!("{number:06}").as_str().into()), ..(*one.about).clone() });
+            one
+        };
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, (0..LINGERING).map(named).collect()), vec![]);
+        reporter.report(&snapshot(20, (LINGERING..LINGERING + 300).map(named).collect()), vec![]);
+        assert_eq!(reporter.forgotten(), 0);
+        let report = reporter.report(&snapshot(30, vec![]), vec![]);
+        assert_eq!((report.workloads.len(), reporter.forgotten()), (LINGERING, 300));
+        let newest = report.workloads.iter().filter(|row| row.seen.ended == Timestamp::from_second(30).ok()).count();
+        assert_eq!(newest, 300);
+    }
+
+    #[test]
+    fn the_ended_containers_of_a_pod_that_goes_on_are_bounded_too() {
+        let mut reporter = reporter();
+        let names: Vec<String> = (0..500).map(|number| format!("{number:04}")).collect();
+        let all: Vec<(&str, u64, u64)> = names.iter().map(|name| (name.as_str(), 1, 0)).collect();
+        reporter.report(&snapshot(10, vec![pod(10, &all)]), vec![]);
+        for second in [20, 30] {
+            let report = reporter.report(&snapshot(second, vec![pod(second, &all[..1])]), vec![]);
+            assert_eq!((report.workloads[0].containers.len(), reporter.forgotten()), (1 + LINGERING_WITHIN, 299));
+        }
+    }
+
+    #[test]
+    fn an_end_says_how_long_it_ran_and_how_old_its_last_figures_are() {
+        let over = |state, second| {
+            let mut one = loose(state, 1, usage(15, 2));
+            one.containers[0].ended = Timestamp::from_second(second).ok();
+            one
+        };
+        let closing = |snapshot: Snapshot| reporter().report(&snapshot, vec![]).workloads[0].containers[0].closing;
+        let said = |run_time, age| Some(Closing { run_time: Some(Duration::from_secs(run_time)), last_reading_age: Some(Duration::from_secs(age)) });
+        assert_eq!(closing(snapshot(20, vec![over(State::Exited, 17)])), said(12, 2));
+        assert_eq!(closing(snapshot(20, vec![over(State::Exited, 14)])), said(9, 0));
+        assert_eq!(closing(snapshot(20, vec![loose(State::Running, 1, usage(15, 2))])), None);
+        // Nobody saw the end; the look that misses it does not make one up.
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
+        for second in [20, 30] {
+            let gone = reporter.report(&snapshot(second, vec![]), vec![]);
+            assert_eq!(gone.workloads[0].containers[0].closing, Some(Closing::default()));
+        }
+    }
+
+    #[test]
+    fn a_closing_record_keeps_what_only_the_look_before_knew() {
+        let mut reporter = reporter();
+        reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
+        let last = Usage { memory: None, ..usage(12, 7) };
+        let row = &reporter.report(&snapshot(20, vec![loose(State::Ended, 1, last)]), vec![]).workloads[0].containers[0];
+        assert_eq!((row.seen.usage.cpu, row.seen.usage.memory, row.rates.cpu), (usage(12, 7).cpu, usage(10, 2).memory, None));
     }
 
     #[test]

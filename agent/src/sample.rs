@@ -123,6 +123,7 @@ pub(crate) fn bare(about: Arc<About>) -> WorkloadRow {
             own: Limits::default(),
             limits: Limits::default(),
             usage: Usage::default(),
+            remainder: None,
             containers: Vec::new(),
         },
         rates: Rates::default(),
@@ -160,6 +161,7 @@ pub(crate) fn container(name: &str, cpu: f64, memory: u64, net: NetOwner) -> Con
         },
         rates: Rates { cpu: Some(Cores(cpu)), ..Rates::default() },
         warnings: Default::default(),
+        closing: None,
     }
 }
 

@@ -9,15 +9,19 @@ use collector::merge::merge;
 use collector::sources::Look;
 use tare::cost::book::Book;
 use tare::cost::{Reckoning, Settings, Weights};
+use tare::metrics::cadvisor::page::Cgroups;
 use tare::metrics::frame::Frame;
+use tare::metrics::page::Page;
 use tare::report::Reporter;
-use tare::sinks::prometheus::encode;
+use tare::sinks::gzip::Gzip;
+use tare::sinks::prometheus::{BLOCK, Format, encode, encode_in_blocks};
 
 #[test]
 fn the_steady_state_allocates_nothing() {
     let mut report = made::crowd(50);
     report.host.seen.usage = made::usage(1);
     report.host.seen.arch = Some("x86_64".into());
+    report.host.seen.machine = Some(Arc::new(made::machine()));
     report.host.seen.instance.kind = Some("m7i.large".into());
     let (mut frame, mut out) = (Frame::new(), Vec::new());
     let mut tick = |report: &_| {
@@ -41,6 +45,50 @@ fn the_steady_state_allocates_nothing() {
         });
         assert_eq!(counted.count_total, 0, "tick {n}");
     }
+}
+
+#[test]
+fn the_cadvisor_page_allocates_nothing_either() {
+    let mut report = made::crowd(50);
+    report.host.seen.usage = made::usage(1);
+    let (mut page, mut out) = (Cgroups::of(&Arc::default()), Vec::new());
+    let mut tick = |report: &_| {
+        out.clear();
+        page.fill(report);
+        encode(&page, &mut out);
+        out.len()
+    };
+    tick(&report);
+    tick(&report);
+    for n in 0..5 {
+        for row in &mut report.workloads {
+            row.containers[0].seen.usage = made::usage(n);
+        }
+        let counted = allocation_counter::measure(|| assert!(tick(&report) > 100_000));
+        assert_eq!(counted.count_total, 0, "tick {n}");
+    }
+}
+
+/// Packing needs its own tables once, and then no more than the bytes that it hands out; the text in between is one block.
+#[test]
+fn packing_holds_one_block_of_text() {
+    let report = made::crowd(200);
+    let (mut frame, mut gzip, mut block) = (Frame::new(), Gzip::new(), Vec::with_capacity(BLOCK + BLOCK / 8));
+    let mut tick = |room| {
+        frame.fill(&report);
+        let mut writer = gzip.begin(room);
+        encode_in_blocks(&frame, Format::OpenMetrics, &mut block, |block| {
+            writer.write(block);
+            block.clear();
+        });
+        writer.write(&block);
+        block.clear();
+        writer.finish().bytes.len()
+    };
+    tick(0);
+    let packed = tick(0);
+    let counted = allocation_counter::measure(|| assert_eq!(tick(packed + packed / 8), packed));
+    assert!(counted.count_total <= 3 && counted.bytes_max <= (packed + packed / 8 + 1024) as u64, "{counted:?} for {packed} bytes");
 }
 
 #[test]

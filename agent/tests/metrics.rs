@@ -16,8 +16,11 @@ use collector::snapshot::{Device, Disk, Gap, Health, Interface, IoDevice, NetOwn
 use collector::units::{Bytes, Cores, Limit, Ratio};
 use tare::cost::{Elsewhere, NodeCost, Origin, Otherwise, Part, Per, Price, PriceBasis, Size, UsdPerHour, What};
 use tare::metrics::agent::Agent;
-use tare::metrics::choice::Choice;
+use tare::metrics::cadvisor::page::Cgroups;
+use tare::metrics::choice::{Choice, Glob};
 use tare::metrics::frame::Frame;
+use tare::metrics::node::page::Node;
+use tare::metrics::page::Page;
 use tare::report::{Report, SourceRow, WorkloadRow};
 use tare::sinks::prometheus::{Format, encode, encode_own};
 
@@ -27,7 +30,7 @@ fn print(report: &Report) -> String {
     text(&frame)
 }
 
-fn text(frame: &Frame) -> String {
+fn text(frame: &impl Page) -> String {
     let mut out = Vec::new();
     encode(frame, &mut out);
     String::from_utf8(out).expect("the text format is UTF-8")
@@ -190,6 +193,46 @@ fn interfaces_whose_names_became_the_same_are_counted_together() {
             ]
         );
     }
+    // The second row stays what it was while the first becomes its like.
+    for names in [["a", "b"], ["b", "b"], ["a", "b"]] {
+        report.host.seen.usage.net = made::seen(names.iter().map(|name| interface(name, 1)).collect());
+        frame.fill(&report);
+        assert_eq!(text(&frame), print(&report), "{names:?}");
+    }
+}
+
+#[test]
+fn a_node_overview_finds_its_names() {
+    let mut report = made::report();
+    report.host.seen.machine = Some(std::sync::Arc::new(made::machine()));
+    report.host.seen.usage = made::usage(5);
+    report.host.seen.load = Some([0.5, 0.25, 0.125]);
+    report.host.seen.os = Some("linux".into());
+    report.host.seen.kernel = Some("6.1.0".into());
+    let mut page = Node::of(&Default::default());
+    for _ in 0..2 {
+        page.fill(&report);
+    }
+    let mut out = Vec::new();
+    encode(&page, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    read(&text).unwrap();
+    for line in [
+        "node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 90",
+        "node_load1 0.5",
+        "node_vmstat_pgfault 1",
+        "node_netstat_Tcp_RetransSegs 5",
+        "node_uname_info{release=\"6.1.0\",sysname=\"Linux\"} 1",
+        "node_disk_io_time_seconds_total{device=\"nvme0n1\"} 0.005",
+        "node_filesystem_avail_bytes{mountpoint=\"/\",device=\"/dev/nvme0n1p1\",fstype=\"xfs\"} 0",
+        "node_network_receive_bytes_total{device=\"eth0\"} 181038261107",
+        "node_network_up{device=\"eth0\"} 1",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("node_memory_MemAvailable_bytes"), "what is not known is absent");
+    let counted = allocation_counter::measure(|| page.fill(&report));
+    assert_eq!(counted.count_total, 0, "a steady page allocates nothing");
 }
 
 #[test]
@@ -308,7 +351,7 @@ fn read(text: &str) -> Result<Vec<String>, String> {
             rest = inner;
             loop {
                 let (name, value) = rest.split_once("=\"").ok_or(format!("no label: {line:?}"))?;
-                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_') {
                     return Err(format!("label name {name:?} in {line:?}"));
                 }
                 let mut escaped = false;
@@ -349,23 +392,29 @@ proptest! {
 
     #[test]
     fn every_series_is_valid_and_unique(reports in prop::collection::vec(any_report(), 1..4)) {
-        let mut frame = Frame::new();
+        let (mut frame, mut cgroups) = (Frame::new(), Cgroups::of(&Arc::default()));
         for report in &reports {
             frame.fill(report);
-            let printed = text(&frame);
-            let series = read(&printed).map_err(TestCaseError::fail)?;
-            let unique: HashSet<_> = series.iter().collect();
-            prop_assert_eq!(unique.len(), series.len(), "{}", printed);
+            cgroups.fill(report);
+            for printed in [text(&frame), text(&cgroups)] {
+                let series = read(&printed).map_err(TestCaseError::fail)?;
+                let unique: HashSet<_> = series.iter().collect();
+                prop_assert_eq!(unique.len(), series.len(), "{}", printed);
+            }
         }
     }
 
     #[test]
     fn a_frame_that_saw_other_reports_prints_the_same_as_a_new_one(reports in prop::collection::vec(any_report(), 2..4)) {
-        let mut frame = Frame::new();
+        let (mut frame, mut cgroups, mut new) = (Frame::new(), Cgroups::of(&Arc::default()), Cgroups::of(&Arc::default()));
         for report in &reports {
             frame.fill(report);
+            cgroups.fill(report);
         }
-        prop_assert_eq!(text(&frame), print(&reports[reports.len() - 1]));
+        let last = &reports[reports.len() - 1];
+        new.fill(last);
+        prop_assert_eq!(text(&frame), print(last));
+        prop_assert_eq!(text(&cgroups), text(&new));
     }
 
     #[test]
@@ -447,4 +496,60 @@ fn prometheus_itself_has_nothing_to_say_against_it() {
     let said = promtool.wait_with_output().unwrap();
     let words = [said.stdout, said.stderr].concat();
     assert!(said.status.success() && words.is_empty(), "{}", String::from_utf8_lossy(&words));
+}
+
+/// Both pages of a report, as this choice leaves them.
+fn chosen(report: &Report, choice: Choice) -> [String; 2] {
+    let choice = Arc::new(choice);
+    let (mut frame, mut cgroups) = (Frame::of(&choice), Cgroups::of(&choice));
+    frame.fill(report);
+    cgroups.fill(report);
+    [text(&frame), text(&cgroups)]
+}
+
+fn names(text: &str) -> HashSet<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
+}
+
+#[test]
+fn what_is_not_wanted_is_not_told_and_all_else_is() {
+    let report = full();
+    let [ours, theirs] = chosen(&report, Choice::default());
+    let globs = |all: &[&str]| all.iter().map(|glob| Glob((*glob).into())).collect::<Vec<_>>();
+    let choice = Choice::new(globs(&["tare_container_*", "container_memory_*"]), globs(&["*_info", "*_rss*"]), Vec::new(), &[]);
+    for (all, told) in [&ours, &theirs].into_iter().zip(chosen(&report, choice.clone())) {
+        let wanted: HashSet<&str> = names(all).into_iter().filter(|name| choice.keeps(name)).collect();
+        assert!(wanted.len() > 3 && wanted.len() < names(all).len());
+        assert_eq!(names(&told), wanted);
+        let lines: HashSet<&str> = all.lines().collect();
+        assert!(told.lines().all(|line| lines.contains(line)));
+    }
+}
+
+#[test]
+fn without_every_label_that_describes_each_series_is_still_one() {
+    let mut report = full();
+    report.workloads.push(made::loose("0123456789abcdef", "loose"));
+    report.workloads[3].containers[0].seen.usage = made::usage(4);
+    let labels = tare::metrics::manual::labels();
+    let dropped: Vec<String> = labels.iter().filter(|(_, free)| *free).map(|(name, _)| (*name).to_owned()).collect();
+    assert!(dropped.len() > 20);
+    let all = chosen(&report, Choice::default());
+    let told = chosen(&report, Choice::new(Vec::new(), Vec::new(), dropped.clone(), &[]));
+    for (all, told) in all.iter().zip(&told) {
+        let series = read(told).unwrap();
+        assert_eq!(series.len(), read(all).unwrap().len(), "a series is lost");
+        assert_eq!(series.iter().collect::<HashSet<_>>().len(), series.len());
+        for label in &dropped {
+            assert!(!told.contains(&format!("{{{label}=")) && !told.contains(&format!(",{label}=")), "{label}");
+        }
+    }
+}
+
+#[test]
+fn labels_of_ones_own_stand_on_every_series() {
+    for told in chosen(&full(), Choice::new(Vec::new(), Vec::new(), Vec::new(), &[("team".into(), "a\"b".into())])) {
+        read(&told).unwrap();
+        assert!(told.lines().filter(|line| !line.starts_with('#')).all(|line| line.contains("{team=\"a\\\"b\"")), "{told}");
+    }
 }

@@ -53,7 +53,7 @@ pub struct SourceState {
 const STALE: Duration = Duration::from_secs(5 * 60);
 
 impl Collector {
-    /// `looks` run in this order, each sees the readings of those before it; `sources` are asked side by side before them.
+    /// `looks` run in this order, each sees the readings of those before it; `sources` are asked side by side before them, but those that stand in for others after.
     pub fn new(looks: Vec<Box<dyn Look>>, sources: Vec<Box<dyn Source>>, clock: Clock) -> Collector {
         let looked = looks.iter().map(|look| Memory::new(look.name())).collect();
         let sources = sources.into_iter().map(Asked::new).collect();
@@ -72,22 +72,30 @@ impl Collector {
         // A socket that hangs must leave time to read the kernel's files.
         let left = by.saturating_duration_since(now);
         let sources_by = by.checked_sub(left / 4).unwrap_or(by);
-        join_all(self.sources.iter_mut().map(|source| source.ask(now, sources_by))).await;
+        join_all(self.sources.iter_mut().filter(|asked| !asked.source.stands_in()).map(|asked| asked.ask(now, sources_by))).await;
         let known = self.memories().filter_map(|memory| memory.good.as_ref()).map(|good| good.reading.clone()).collect();
         let looked = self.looker.look(known, by).await;
         for (memory, answered) in self.looked.iter_mut().zip(looked) {
             memory.keep(answered, Instant::now());
         }
         let now = Instant::now();
-        let readings: Vec<Arc<Reading>> = self.memories().flat_map(|memory| memory.readings(now)).collect();
+        let mut readings: Vec<Arc<Reading>> = self.memories().flat_map(|memory| memory.readings(now)).collect();
+        for asked in self.sources.iter_mut().filter(|asked| asked.source.stands_in()) {
+            asked.source.hear(&readings);
+            asked.ask(now, by).await;
+            readings.retain(|reading| reading.from != asked.memory.name);
+            readings.extend(asked.memory.readings(Instant::now()));
+        }
         let snapshot = Arc::new(merge::merge(&readings, self.before.as_deref()));
         self.before = Some(snapshot.clone());
         snapshot
     }
 
-    /// How each source does, those made of kernel files first.
+    /// How each source does, those made of kernel files first. One that stands in for others and was never needed is left out.
     pub fn sources(&self) -> Vec<SourceState> {
-        self.memories().map(|memory| memory.state(&self.clock)).collect()
+        let idle = |asked: &&Asked| asked.source.stands_in() && asked.memory.good.is_none() && asked.memory.failures == 0;
+        let sources = self.sources.iter().filter(|asked| !idle(asked)).map(|asked| &asked.memory);
+        self.looked.iter().chain(sources).map(|memory| memory.state(&self.clock)).collect()
     }
 
     fn memories(&self) -> impl Iterator<Item = &Memory> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::snapshot::{Gap, SourceName};
-use crate::sources::{Look, Reading, Told};
+use crate::sources::{Look, Reading, Told, UNANSWERED};
 use crate::units::Stamp;
 
 /// Hands turns to the thread and takes its answers.
@@ -107,7 +107,7 @@ impl Looker {
 
 /// A reading that says nothing but why.
 pub(crate) fn nothing(from: SourceName, why: String) -> Reading {
-    Reading { from, at: Stamp::default(), told: None, gaps: vec![Gap { from, what: "reading".into(), why: why.into() }] }
+    Reading { from, at: Stamp::default(), told: None, gaps: vec![Gap { from, what: UNANSWERED.into(), why: why.into() }] }
 }
 
 /// The thread: one turn after the other.

@@ -1,19 +1,23 @@
 //! Joins what the sources said into one snapshot: who is believed about what. Pure.
 //!
-//! The tree is believed about usage and limits, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
+//! The tree is believed about usage and limits, Docker's stats about containers that it does not show, Docker about names and states, the name spaces about who shares a network, the settings about the instance.
 
+mod draft;
+mod growth;
 mod network;
 mod system;
 mod total;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::identity::{ContainerId, Key};
-use crate::snapshot::{About, Container, ContainerAbout, Gap, Host, Instance, Snapshot, SourceName, State, Usage, Workload};
-use crate::sources::{Containers, DockerContainer, Group, Owner, Reading, Spaces, Told, Tree, Within};
+use crate::snapshot::{About, Container, ContainerAbout, Cut, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
+use crate::sources::{ContainerStats, Containers, DockerContainer, Ended, Group, Owner, Reading, Spaces, Stats, Told, Tree, Within};
 use crate::units::Stamp;
 
+use draft::Draft;
 use network::Networks;
 
 /// One snapshot out of the newest reading of each source. The order of `readings` does not matter.
@@ -31,7 +35,15 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
         }
     }
     for (index, one) in seen.iter().enumerate() {
-        drafts.entry(one.key()).or_default().containers.push(container(one, &networks, index));
+        let draft = drafts.entry(one.key()).or_default();
+        draft.seen(one.group.map(|group| (&group.usage, growth::of_container(group, one.before))));
+        draft.containers.push(container(one, &networks, index));
+    }
+    for ended in said.ended() {
+        let key = container_of(&ended.group.owner).and_then(|(_, within)| within);
+        if let Some(draft) = key.and_then(|key| drafts.get_mut(&key)) {
+            draft.seen(Some((&ended.group.usage, growth::of_ended(ended, &past))));
+        }
     }
     let mut workloads: Vec<Workload> = drafts.into_iter().map(|(key, draft)| workload(key, draft, &networks, &past)).collect();
 
@@ -39,14 +51,22 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     host.cgroups = said.tree.map(|tree| tree.version);
     host.docker = said.docker.and_then(|docker| docker.docker.clone());
     host.instance = said.instance();
-    if let Some(tree) = said.tree {
-        let rest = system::rest(tree, &host, &past);
+    if let Some(stats) = said.stats {
+        host.cores = host.cores.or(stats.online);
+    }
+    if said.tree.is_some() || said.stats.is_some() {
+        let rest = system::rest(&said, &seen, &host, &past);
         host.attributed = Some(rest.attributed);
         // `Key::System` is the greatest key: the row stands at the end.
         workloads.push(system_row(rest.usage, &past));
     }
-    let gaps = gaps(readings, &said, workloads.is_empty());
-    Snapshot { at: said.at, host, workloads, gaps }
+    let cut = Cut { cgroups: said.tree.map_or(0, |tree| tree.cut), containers: said.docker.map_or(0, |docker| docker.cut) };
+    let mut gaps = gaps(readings, &said, workloads.is_empty());
+    if said.stats.is_some() && networks.are_told(&seen) {
+        // That no process could be looked at misses nothing where Docker's stats have told the same.
+        gaps.retain(|gap| gap.from != SourceName::Net);
+    }
+    Snapshot { at: said.at, host, workloads, gaps, cut }
 }
 
 /// What was said, by subject.
@@ -57,6 +77,7 @@ struct Said<'a> {
     spaces: Option<&'a Spaces>,
     host: Option<&'a Host>,
     docker: Option<&'a Containers>,
+    stats: Option<&'a Stats>,
     instances: BTreeMap<SourceName, &'a Instance>,
 }
 
@@ -70,6 +91,7 @@ impl<'a> Said<'a> {
                 Some(Told::Spaces(spaces)) => said.spaces = Some(spaces),
                 Some(Told::Host(host)) => said.host = Some(host),
                 Some(Told::Docker(containers)) => said.docker = Some(containers),
+                Some(Told::Stats(stats)) => said.stats = Some(stats),
                 Some(Told::Instance(instance)) => drop(said.instances.insert(reading.from, instance)),
                 None => {}
             }
@@ -79,6 +101,10 @@ impl<'a> Said<'a> {
 
     fn groups(&self) -> &'a [Group] {
         self.tree.map_or(&[], |tree| &tree.groups)
+    }
+
+    fn ended(&self) -> &'a [Ended] {
+        self.tree.map_or(&[], |tree| &tree.ended)
     }
 
     /// Field by field, the settings first.
@@ -114,8 +140,14 @@ impl<'a> Past<'a> {
     }
 
     /// See `Host::attributed`.
-    fn attributed(&self) -> Option<std::time::Duration> {
+    fn attributed(&self) -> Option<Duration> {
         self.snapshot?.host.attributed
+    }
+
+    /// The container that owns a cgroup.
+    fn container(&self, owner: &Owner) -> Option<&'a Container> {
+        let (id, _) = container_of(owner)?;
+        self.containers.get(id).map(|(_, one)| *one)
     }
 
     /// The identity of before where it is the same, else the new one.
@@ -129,7 +161,11 @@ impl<'a> Past<'a> {
 struct SeenContainer<'a> {
     id: &'a ContainerId,
     group: Option<&'a Group>,
+    /// Its end, where it is not there any more and somebody saw it go.
+    ended: Option<&'a Ended>,
     docker: Option<&'a DockerContainer>,
+    /// Where the tree does not show it and it runs.
+    stats: Option<&'a ContainerStats>,
     before: Option<&'a Container>,
     about: Arc<ContainerAbout>,
     /// The task or pod it lies in.
@@ -146,12 +182,36 @@ impl SeenContainer<'_> {
     /// As Docker says, but for one that Docker still calls running while the cgroup it was seen in is gone: the tree knows first, and Docker may be away.
     fn state(&self) -> State {
         let said = self.docker.map_or(State::Running, |docker| docker.state);
-        let left = self.group.is_none() && self.tree && self.before.is_some_and(|before| before.cgroup.is_some() || before.state == State::Ended);
+        let seen_before = || self.before.is_some_and(|before| before.cgroup.is_some() || before.state == State::Ended);
+        let left = self.ended.is_some() || self.group.is_none() && self.tree && seen_before();
         if left && matches!(said, State::Running | State::Paused) { State::Ended } else { said }
+    }
+
+    /// What was last read: of one that has ended the newest of its closing record and the look before, figure by figure.
+    fn usage(&self) -> Usage {
+        let Some(ended) = self.ended else { return self.group.map(|group| &group.usage).or(self.stats.map(|stats| &stats.usage)).cloned().unwrap_or_default() };
+        let last = ended.group.usage.clone();
+        match self.before.filter(|before| ended.group.start == 0 || before.start == ended.group.start).map(|before| before.usage.clone()) {
+            None => last,
+            Some(before) => Usage { cpu: newest(last.cpu, before.cpu), memory: newest(last.memory, before.memory), io: newest(last.io, before.io), ..before },
+        }
+    }
+
+    /// Names one start of it where only Docker's stats count: the moment it started.
+    fn run(&self) -> Option<u64> {
+        self.stats?;
+        u64::try_from(self.docker?.started?.as_nanosecond()).ok()
     }
 
     fn lives(&self) -> bool {
         self.group.is_some() || matches!(self.state(), State::Running | State::Paused)
+    }
+}
+
+fn newest<T>(last: Option<Seen<T>>, before: Option<Seen<T>>) -> Option<Seen<T>> {
+    match (last, before) {
+        (Some(last), Some(before)) => Some(if before.at.since(&last.at).is_some() { before } else { last }),
+        (last, before) => last.or(before),
     }
 }
 
@@ -165,6 +225,8 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
     let mut named: Vec<&DockerContainer> = said.docker.map(|docker| docker.containers.iter().map(|one| &**one).collect()).unwrap_or_default();
     named.sort_by(|a, b| a.about.id.cmp(&b.about.id));
     named.dedup_by(|later, first| later.about.id == first.about.id);
+    // Of several runs the last one counts.
+    let mut ended: HashMap<&ContainerId, &Ended> = said.ended().iter().filter_map(|ended| Some((container_of(&ended.group.owner)?.0, ended))).collect();
 
     let mut seen = Vec::with_capacity(groups.len().max(named.len()));
     let (mut groups, mut named) = (groups.into_iter().peekable(), named.into_iter().peekable());
@@ -177,19 +239,25 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             },
             (Some(_), None) => (groups.next(), None),
             (None, Some(_)) => (None, named.next()),
-            (None, None) => return seen,
+            (None, None) => break,
         };
-        let Some(id) = group.as_ref().map(|(id, ..)| *id).or(docker.map(|docker| &docker.about.id)) else { return seen };
+        let Some(id) = group.as_ref().map(|(id, ..)| *id).or(docker.map(|docker| &docker.about.id)) else { break };
+        let end = ended.remove(id).filter(|_| group.is_none());
         let earlier = past.containers.get(id).copied();
         let before = earlier.map(|(_, one)| one);
         let within = match &group {
             Some((.., within)) => within.clone(),
+            None if end.is_some() => end.and_then(|end| container_of(&end.group.owner)?.1),
             // Its cgroup is gone; it still belongs where it was seen to run.
             None => earlier.map(|(workload, _)| &workload.about.key).filter(|key| matches!(key, Key::Task(_) | Key::Pod(_))).cloned(),
         };
+        let runs = docker.is_some_and(|docker| matches!(docker.state, State::Running | State::Paused));
+        let stats = said.stats.filter(|_| group.is_none() && runs).map_or(&[][..], |stats| &stats.containers);
         seen.push(SeenContainer {
             id,
+            stats: stats.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &stats[at]),
             group: group.map(|(_, group, _)| group),
+            ended: end,
             docker,
             before,
             about: identity(id, docker, before),
@@ -198,6 +266,26 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             tree: said.tree.is_some_and(|tree| tree.cut == 0),
         });
     }
+    // Known by its end alone. Of one that was neither followed nor seen before there is nothing to say.
+    for (id, end) in ended {
+        let before = past.containers.get(id).map(|(_, one)| *one);
+        if before.is_some() || end.made.is_some() {
+            let within = container_of(&end.group.owner).and_then(|(_, within)| within);
+            seen.push(SeenContainer {
+                id,
+                group: None,
+                ended: Some(end),
+                docker: None,
+                stats: None,
+                before,
+                about: identity(id, None, before),
+                within,
+                tree: true,
+            });
+        }
+    }
+    seen.sort_by(|a, b| a.id.cmp(b.id));
+    seen
 }
 
 fn container_of(owner: &Owner) -> Option<(&ContainerId, Option<Key>)> {
@@ -230,42 +318,47 @@ fn own_row(group: &Group) -> Option<Key> {
     }
 }
 
-/// A workload in the making: its own cgroup and its containers, sorted by id.
-#[derive(Default)]
-struct Draft<'a> {
-    group: Option<&'a Group>,
-    containers: Vec<Container>,
-}
-
 fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> Container {
-    let (group, docker) = (one.group, one.docker);
-    let stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    let (group, docker, ended) = (one.group, one.docker, one.ended);
+    let state = one.state();
+    let mut stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    if let Some(stats) = one.stats {
+        stand_in.memory = stand_in.memory.tightest(stats.limits.memory);
+        stand_in.pids = stand_in.pids.tightest(stats.limits.pids);
+    }
+    // Nobody reads the limits of one that is going; those of the look before were its.
+    let last = one.before.filter(|_| ended.is_some());
+    let (own, limits) = match (group, last) {
+        (Some(group), _) => (group.own, group.limits),
+        (None, Some(last)) => (last.own, last.limits),
+        (None, None) => (stand_in, stand_in),
+    };
+    let start = group.or(ended.map(|ended| &ended.group)).map(|group| group.start).filter(|start| group.is_some() || *start > 0);
     Container {
         about: one.about.clone(),
-        start: group.map(|group| group.start).or(one.before.map(|before| before.start)).unwrap_or_default(),
-        cgroup: group.map(|group| group.path.clone()),
-        state: one.state(),
+        start: start.or(one.run()).or(one.before.map(|before| before.start)).unwrap_or_default(),
+        cgroup: group.or(ended.map(|ended| &ended.group)).map(|group| group.path.clone()),
+        state,
         health: docker.and_then(|docker| docker.health),
         restarts: docker.and_then(|docker| docker.restarts),
         exit: docker.and_then(|docker| docker.exit),
         oom: docker.and_then(|docker| docker.oom),
-        started: docker.and_then(|docker| docker.started),
-        ended: docker.and_then(|docker| docker.ended),
+        started: docker.and_then(|docker| docker.started).or_else(|| ended?.made?.wall),
+        ended: docker.and_then(|docker| docker.ended).or_else(|| ended?.gone.wall.filter(|_| state >= State::Exited)),
         asked: docker.map(|docker| docker.asked).unwrap_or_default(),
-        own: group.map_or(stand_in, |group| group.own),
-        limits: group.map_or(stand_in, |group| group.limits),
-        weights: group.map(|group| group.weights).unwrap_or_default(),
+        own,
+        limits,
+        weights: group.map(|group| group.weights).or(last.map(|last| last.weights)).unwrap_or_default(),
         net: networks.owner(index),
-        usage: Usage {
-            net: networks.of_container(index),
-            sockets: networks.sockets_of_container(index),
-            ..group.map(|group| group.usage.clone()).unwrap_or_default()
-        },
+        usage: Usage { net: networks.of_container(index), sockets: networks.sockets_of_container(index), ..one.usage() },
     }
 }
 
 fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>) -> Workload {
-    let Draft { group, containers } = draft;
+    let before = past.workloads.get(&key).copied();
+    let last = draft.last(before);
+    let remainder = draft.remainder(before).or(last.as_ref().map(|(_, remainder)| *remainder));
+    let Draft { group, containers, .. } = draft;
     let about = match (&key, group.map(|group| &group.owner), containers.as_slice()) {
         (Key::Loose(_), _, [one]) => {
             let compose = one.about.compose.as_ref();
@@ -292,6 +385,9 @@ fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>
             (usage.processes, usage.files) = total::processes(&containers);
         }
     }
+    if let Some((last, _)) = last {
+        usage = Usage { net: usage.net, sockets: usage.sockets, ..last };
+    }
     // A loose container is its own cgroup.
     let (cgroup, start) = match (group, containers.as_slice()) {
         (Some(group), _) => (Some(group.path.clone()), group.start),
@@ -309,6 +405,7 @@ fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>
         own,
         limits,
         usage,
+        remainder,
         containers,
     }
 }

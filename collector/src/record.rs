@@ -67,10 +67,17 @@ impl Recorder {
         let dir = if self.looks == 1 { self.dir.clone() } else { self.dir.join(&name) };
         let mut look = Look { roots: &self.roots, dir, faults: Map::new(), identity: BTreeMap::new(), written: Written::default() };
         // As in a live look the endpoints come first. They take their time, so the clock is read after the kernel's counters.
-        let pids = look.docker().await?;
+        let (mut docker, pids) = answers::docker(&self.roots.docker).await;
+        look.written.containers = docker.keys().filter(|asked| asked.ends_with(answers::INSPECT)).count();
         look.instance().await?;
         look.machine()?;
         let containers = look.tree()?;
+        let unseen: Vec<&ContainerId> = pids.keys().filter(|id| !containers.values().any(|held| held == *id)).collect();
+        // As in a live look: one alone may be our own cgroup.
+        if pids.len() - unseen.len() <= 1 {
+            docker.extend(answers::stats(&self.roots.docker, &unseen).await);
+        }
+        look.answers("docker", docker)?;
         look.networks(&containers, pids)?;
         let now = self.roots.clock.now();
         self.clock.insert(name, json!({ "wall": now.wall, "boot_s": now.boot.map(|boot| boot.as_secs_f64()) }));
@@ -90,13 +97,6 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn docker(&mut self) -> Result<HashMap<ContainerId, u32>, Error> {
-        let (answers, pids) = answers::docker(&self.roots.docker).await;
-        self.written.containers = answers.keys().filter(|asked| asked.ends_with(answers::INSPECT)).count();
-        self.answers("docker", answers)?;
-        Ok(pids)
-    }
-
     async fn instance(&mut self) -> Result<(), Error> {
         let answers = answers::instance(&self.roots.imds).await;
         self.answers("imds", answers)

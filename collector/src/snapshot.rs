@@ -27,6 +27,18 @@ pub struct Snapshot {
     pub workloads: Vec<Workload>,
     /// What could not be seen, and why. Sorted.
     pub gaps: Vec<Gap>,
+    /// What the bounds of the settings left out.
+    #[serde(default)]
+    pub cut: Cut,
+}
+
+/// Things that are there and were left out of a look, because there are more than the settings allow. A gap says the same in words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Cgroups, above `cgroup.max_groups`.
+    pub cgroups: u64,
+    /// Containers of Docker's list, above `docker.max_containers`.
+    pub containers: u64,
 }
 
 /// Who said it.
@@ -41,6 +53,9 @@ pub enum SourceName {
     Host,
     /// The Docker API.
     Docker,
+    /// The Docker API's stats, where the tree does not show Docker's containers.
+    #[serde(rename = "docker-stats")]
+    DockerStats,
     /// The EC2 instance metadata service.
     Imds,
     /// Values given in the settings.
@@ -55,6 +70,7 @@ impl SourceName {
             SourceName::Net => "net",
             SourceName::Host => "host",
             SourceName::Docker => "docker",
+            SourceName::DockerStats => "docker-stats",
             SourceName::Imds => "imds",
             SourceName::Settings => "settings",
         }
@@ -105,7 +121,7 @@ pub struct Host {
     /// Mean run-queue length over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
     /// What the whole machine uses: CPU time, memory (used = total - free; working set = that - inactive file pages), pressure, block devices, network
-    /// (interfaces that end in a container left out: their traffic is the container's) and its sockets.
+    /// (bridges and interfaces that end in a container left out: their traffic is the containers') and its sockets.
     pub usage: Usage,
     /// What else the kernel counts of the whole machine.
     pub machine: Option<Arc<Machine>>,
@@ -222,9 +238,23 @@ pub struct Workload {
     pub limits: Limits,
     /// Its own cgroup where it has one, else the sum over its containers. The network is each name space once.
     pub usage: Usage,
+    /// What its own cgroup used and no container of it was seen to use. `None` where it has no cgroup above its containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remainder: Option<Remainder>,
     /// Sorted by id. A unit has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Container>,
+}
+
+/// A parent's counter is its children's and this: what came and went unseen between two looks, or before the first. It never goes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remainder {
+    /// CPU time. JSON: seconds.
+    #[serde(with = "seconds")]
+    pub cpu: Duration,
+    /// CPU time that its containers were seen to use, those that have ended among them. JSON: seconds.
+    #[serde(with = "seconds")]
+    pub attributed: Duration,
 }
 
 /// Who a workload is. Shared between looks while nothing changes.
@@ -405,13 +435,13 @@ pub struct Usage {
     pub pressure: Option<Seen<Pressure>>,
     /// Processes and threads (`pids.current`).
     pub pids: Option<Seen<u64>>,
-    /// Processes, without their threads (`cgroup.procs`); those of cgroups nested in it are not known. Read at every sixth look.
+    /// Processes, without their threads (`cgroup.procs`); those of cgroups nested in it are not known. Read at every twelfth look.
     pub processes: Option<Seen<u64>>,
-    /// Open files of its processes. Read at every sixth look.
+    /// Open files of its processes. Read at every twelfth look.
     pub files: Option<Seen<OpenFiles>>,
-    /// Huge pages, where the machine has some. Read at every sixth look.
+    /// Huge pages, where the machine has some. Read at every twelfth look.
     pub huge: Option<Seen<Huge>>,
-    /// Sockets, where `net` is. Read at every sixth look, and shared between those.
+    /// Sockets, where `net` is. Read in every sixth to thirtieth look, by how many name spaces there are, and shared between those.
     pub sockets: Option<Arc<Seen<Sockets>>>,
 }
 

@@ -142,7 +142,8 @@ fn base(name: &str, last: Option<&Family>) -> String {
     last.filter(inside).map_or_else(|| name.to_owned(), |family| family.name.clone())
 }
 
-fn sample(line: &str) -> Result<Sample, String> {
+/// Reads one line of a series.
+pub fn sample(line: &str) -> Result<Sample, String> {
     let end = line.find(['{', ' ']).ok_or("no value")?;
     let (name, mut rest) = line.split_at(end);
     if !is_name(name, true) {
@@ -198,7 +199,8 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-fn unescape(text: &str, quoted: bool) -> Result<String, String> {
+/// Takes the escapes of a help text or a quoted value back.
+pub fn unescape(text: &str, quoted: bool) -> Result<String, String> {
     let mut plain = String::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -215,7 +217,8 @@ fn unescape(text: &str, quoted: bool) -> Result<String, String> {
     Ok(plain)
 }
 
-fn is_name(name: &str, colons: bool) -> bool {
+/// Whether it names a metric, or a label, which has no colons.
+pub fn is_name(name: &str, colons: bool) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || colons && byte == b':';
     name.bytes().all(fits) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }

@@ -1,4 +1,4 @@
-//! Hosts of our own, kept in `tests/hosts`: the right answers, and the whole text of `/metrics` to the byte.
+//! Hosts of our own, kept in `tests/hosts`: the right answers, and the whole text of `/metrics` and `/metrics/cadvisor` to the byte.
 //!
 //! `UPDATE=1 cargo test -p tare --test e2e hosts` writes the texts anew; the difference is for a person to read.
 
@@ -28,12 +28,15 @@ fn hosts_of_our_own_have_their_whole_metrics() {
     for case in Case::all(&folder()) {
         let served = program::serve([Path::new("--replay"), &case.folder]).unwrap();
         let text = without_agent(&String::from_utf8(served.metrics().unwrap()).unwrap());
-        let path = case.folder.join("metrics.txt");
-        let expected = fs::read_to_string(&path).unwrap_or_default();
-        if update {
-            fs::write(&path, &text).unwrap();
-        } else if text != expected {
-            changed.push(format!("{}:\n{}", case.id, difference(&expected, &text)));
+        let cadvisor = served.get("/metrics/cadvisor").unwrap().text();
+        for (name, text) in [("metrics.txt", text), ("cadvisor.txt", cadvisor)] {
+            let path = case.folder.join(name);
+            let expected = fs::read_to_string(&path).unwrap_or_default();
+            if update {
+                fs::write(&path, &text).unwrap();
+            } else if text != expected {
+                changed.push(format!("{} {name}:\n{}", case.id, difference(&expected, &text)));
+            }
         }
     }
     assert!(changed.is_empty(), "UPDATE=1 writes them anew; first read what changed:\n{}", changed.join("\n"));

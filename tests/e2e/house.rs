@@ -10,8 +10,8 @@ use regex::Regex;
 const COLLECTOR: &[&str] = &["units", "error", "identity", "snapshot", "roots", "http", "sources", "merge", "looker", "record"];
 /// The same for the program.
 const AGENT: &[&str] = &[
-    "nearest", "rates", "cost", "health", "ledger", "report", "explain", "verdict", "query", "metrics", "spool", "store", "sinks", "aws", "logs", "web", "top",
-    "config", "args", "pipeline", "commands",
+    "nearest", "rates", "cost", "health", "ledger", "report", "explain", "verdict", "query", "words", "metrics", "spool", "store", "sinks", "aws", "logs",
+    "web", "top", "config", "args", "pipeline", "commands",
 ];
 /// What lies between looking and telling.
 const PURE: &[&str] = &[

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod cadvisor;
 mod case;
 mod corpus;
 mod door;
@@ -11,6 +12,7 @@ mod figures;
 mod hosts;
 mod house;
 mod judge;
+mod openmetrics;
 mod program;
 mod prometheus;
 mod question;

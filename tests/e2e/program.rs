@@ -150,11 +150,18 @@ fn address(line: &str) -> Option<SocketAddr> {
 pub struct Answer {
     /// 200, 404, …
     pub status: u16,
+    /// Its status line and headers.
+    pub head: String,
     /// Without the head.
     pub body: Vec<u8>,
 }
 
 impl Answer {
+    /// The value of a header, whose name is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().filter_map(|line| line.split_once(':')).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -202,15 +209,21 @@ impl Drop for Served {
 
 /// One GET on a connection of its own.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
+    ask(address, "GET", path, &[])
+}
+
+/// One request with these headers on a connection of its own.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer, String> {
     let ask = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Connection: close\r\n\r\n")?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    answer(&ask().map_err(|e| format!("GET {path}: {e}"))?).ok_or_else(|| format!("GET {path}: no HTTP answer"))
+    answer(&ask().map_err(|e| format!("{method} {path}: {e}"))?).ok_or_else(|| format!("{method} {path}: no HTTP answer"))
 }
 
 /// Splits an answer with `Content-Length` or none; hyper sends no chunks for a whole body.
@@ -218,5 +231,5 @@ fn answer(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, body: bytes[end + 4..].to_vec() })
+    Some(Answer { status, head: head.into(), body: bytes[end + 4..].to_vec() })
 }

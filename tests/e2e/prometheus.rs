@@ -29,15 +29,19 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes `target` every second. `None` where it is not installed.
-    fn start(folder: &Path, target: SocketAddr) -> Option<Prometheus> {
+    /// Scrapes `target` every second: `/metrics` as the job tare, `/metrics/cadvisor` as the job cadvisor. `None` where it is not installed.
+    pub fn start(folder: &Path, target: SocketAddr) -> Option<Prometheus> {
         Prometheus::start_as(folder, target, "")
     }
 
     /// The same, with more lines for its scrape, each indented by two.
     pub fn start_as(folder: &Path, target: SocketAddr, more: &str) -> Option<Prometheus> {
         let config = folder.join("prometheus.yml");
-        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: tare\n  honor_labels: true\n{more}  static_configs:\n  - targets: ['{target}']\n")).unwrap();
+        let job = |name: &str, path: &str| {
+            format!("- job_name: {name}\n  metrics_path: {path}\n  honor_labels: true\n{more}  static_configs:\n  - targets: ['{target}']\n")
+        };
+        let jobs = [job("tare", "/metrics"), job("cadvisor", "/metrics/cadvisor")].concat();
+        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}")).unwrap();
         // A port that was free a moment ago: Prometheus cannot be handed a socket.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = File::create(folder.join("log")).unwrap();
@@ -80,6 +84,13 @@ fn prometheus_scrapes_us_and_a_query_returns_the_recorded_number() {
     // 608 MiB of 1 GiB.
     assert_eq!(prometheus.query("tare_container_memory_working_set_bytes{container=\"shop-web-1\"} / tare_container_memory_limit_bytes"), Some(0.59375));
     assert_eq!(prometheus.query("up{job=\"tare\"}"), Some(1.0));
+    // It asked for OpenMetrics and understood it: the older format has no units and no infos.
+    for (family, kind, unit) in [("tare_container_cpu_time_seconds", "counter", "seconds"), ("tare_container", "info", "")] {
+        let about = program::get(prometheus.address, &format!("/api/v1/metadata?metric={family}")).unwrap();
+        let about: Value = serde_json::from_slice(&about.body).unwrap();
+        let about = &about["data"][family][0];
+        assert_eq!((about["type"].as_str(), about["unit"].as_str()), (Some(kind), Some(unit)), "{about}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A Docker daemon on a Unix socket that plays list, inspect, version, info and events, and breaks in every way that real ones do.
+//! A Docker daemon on a Unix socket that plays list, inspect, stats, sizes, version, info and events, and breaks in every way that real ones do.
 
 // Included by several tests, each of which uses a part.
 #![allow(dead_code, unreachable_pub)]
@@ -50,6 +50,8 @@ pub struct Daemon {
 struct State {
     version: Mutex<Value>,
     containers: Mutex<Vec<(Value, Value)>>,
+    stats: Mutex<HashMap<String, Value>>,
+    volumes: Mutex<Value>,
     faults: Mutex<HashMap<String, Fault>>,
     asked: Mutex<Vec<String>>,
     history: Mutex<Vec<Value>>,
@@ -106,9 +108,20 @@ impl Daemon {
         containers.push((row, inspect));
     }
 
+    /// What its stats say.
+    pub fn stats(&self, id: &str, stats: Value) {
+        self.state.stats.lock().unwrap().insert(id.into(), stats);
+    }
+
+    /// What `/system/df` says of volumes.
+    pub fn volumes(&self, volumes: Value) {
+        *self.state.volumes.lock().unwrap() = volumes;
+    }
+
     /// Forgets one.
     pub fn remove(&self, id: &str) {
         self.state.containers.lock().unwrap().retain(|(row, _)| row["Id"] != id);
+        self.state.stats.lock().unwrap().remove(id);
     }
 
     /// Lets every request whose path ends so go wrong, or right again.
@@ -205,7 +218,12 @@ impl State {
             "/info" => (200, json!({"DockerRootDir": "/var/lib/docker", "Containers": containers.len()}).to_string()),
             "/_ping" => (200, "OK".into()),
             "/containers/json" => (200, Value::Array(containers.iter().map(|(row, _)| row.clone()).collect()).to_string()),
+            "/system/df" => (200, json!({"Volumes": *self.volumes.lock().unwrap()}).to_string()),
             _ => {
+                if let Some(id) = path.strip_prefix("/containers/").and_then(|rest| rest.strip_suffix("/stats")) {
+                    let stats = self.stats.lock().unwrap().get(id).cloned();
+                    return stats.map_or_else(|| (404, json!({"message": "No such container"}).to_string()), |stats| (200, stats.to_string()));
+                }
                 let id = path.strip_prefix("/containers/").and_then(|rest| rest.strip_suffix("/json"));
                 match containers.iter().find(|(row, _)| Some(row["Id"].as_str().unwrap_or_default()) == id) {
                     Some((_, inspect)) => (200, inspect.to_string()),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use collector::roots::{Address, Clock, Roots};
 use collector::sources::cgroup::{mounts, seldom, v1, v2};
-use collector::sources::docker::{self, DockerSource};
+use collector::sources::docker::{self, DockerSource, stats};
 use collector::sources::host::{blocks, links, machine, mounted};
 use collector::sources::imds::{self, Imds};
 use collector::sources::net::{dev, processes, sockets};
@@ -33,6 +33,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("docker_list", docker_list),
     ("docker_inspect", docker_inspect),
     ("docker_events", docker_events),
+    ("docker_stats", docker_stats),
     ("answers", answers),
     ("imds", metadata),
     ("settings", settings),
@@ -162,6 +163,19 @@ fn docker_inspect(bytes: &[u8]) {
 fn docker_events(bytes: &[u8]) {
     let lines = bytes.split(|byte| *byte == b'\n').count();
     assert!(docker::spoken_of(bytes) <= lines, "an event speaks of one container");
+}
+
+fn docker_stats(bytes: &[u8]) {
+    let Ok(Some(sample)) = stats::answer::parse(bytes) else { return };
+    no_sentinel(sample.memory_limit.value().map(|bytes| bytes.0));
+    no_sentinel(sample.pids_limit.value());
+    let memory = sample.usage.memory.map(|memory| memory.is).unwrap_or_default();
+    assert!(memory.working_set.is_none_or(|set| Some(set) <= memory.used), "a part is no more than the whole");
+    let devices = sample.usage.io.map(|io| io.is).unwrap_or_default();
+    let distinct: std::collections::BTreeSet<_> = devices.iter().map(|row| row.device).collect();
+    assert_eq!(distinct.len(), devices.len(), "one row a device");
+    let net = sample.usage.net.map(|net| net.is).unwrap_or_default();
+    assert!(net.len() <= dev::MOST_INTERFACES && net.is_sorted_by(|a, b| a.name < b.name) && net.iter().all(|one| &*one.name != "lo"), "each once, sorted");
 }
 
 fn answers(bytes: &[u8]) {

@@ -179,8 +179,9 @@ static size_t anonymous(void) {
 
 static void report(char **arguments) {
     (void)arguments;
-    struct rusage usage = used();
-    printf("{\"user\":%.6f,\"system\":%.6f,\"anon\":%zu}\n", seconds(usage.ru_utime), seconds(usage.ru_stime), anonymous());
+    size_t anon = anonymous();
+    struct rusage usage = used(); /* last: what is used from here on stands in no report */
+    printf("{\"user\":%.6f,\"system\":%.6f,\"anon\":%zu}\n", seconds(usage.ru_utime), seconds(usage.ru_stime), anon);
     fflush(stdout);
 }
 

@@ -1,33 +1,50 @@
-"""A Docker daemon of our own: own data, socket and bridge in one folder, no registry, no firewall rule, nothing left behind."""
+"""A Docker daemon of our own: own data, socket and bridge in one folder, no registry, no firewall rule, nothing left behind.
+
+It is this machine's own where that is of the age that is asked for, else one of Debian's, unpacked with all that it needs down to its libc and
+started in a root and a mount name space of its own: its containers, cgroups and processes are this machine's all the same."""
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tarfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import debian
+from debian import Unavailable
 
 # Of its own for each run, and away from Docker's own networks and the usual office ones.
 BRIDGE, BRIDGE_ADDRESS = f"tare{os.getpid()}", f"172.31.{os.getpid() % 200 + 20}.1/24"
 IMAGE, IMAGE_WITH_CHECK = "tare-lab:plain", "tare-lab:checked"
 
 
-class Unavailable(Exception):
-    """Docker cannot run here; the text says why."""
-
-
 class Refused(Exception):
     """The daemon would not; the text is its own."""
 
 
-class Dockerd:
-    """Started by `start`, ended and cleared away by `stop` whatever happened between."""
+@dataclass
+class Programs:
+    """How the daemon and its client are started."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    path: str
+    """Where everything that they start is looked for."""
+    daemon: list = field(default_factory=list)
+    """Stands before the daemon's command."""
+    inside: bool = False
+    """They live in a root of their own."""
+
+
+class Dockerd:
+    """Started by `start`, ended and cleared away by `stop` whatever happened between. `fits`: whether this machine's own is of the right age
+    by its major version; `elsewhere`: the suite of Debian that has one, and the packages there."""
+
+    def __init__(self, folder: Path, fits=lambda major: True, elsewhere=("bookworm", "docker.io")):
+        self.folder, self.fits, self.elsewhere = folder, fits, elsewhere
         self.socket = folder / "docker.sock"
         self.log = folder / "dockerd.log"
         self.daemon = None
@@ -39,7 +56,8 @@ class Dockerd:
     def start(self):
         if os.geteuid() != 0:
             raise Unavailable("not root: a daemon of our own needs root")
-        self.env.update(programs())
+        self.programs = own(self.fits) or in_a_root(debian.of_suite(*self.elsewhere), self.folder)
+        self.env["PATH"] = self.programs.path
         self.make_bridge()
         flags = {
             "data-root": self.folder / "data",
@@ -59,10 +77,10 @@ class Dockerd:
         }
         (self.folder / "daemon.json").write_text("{}")
         with open(self.log, "wb") as log:
-            command = ["dockerd", *(f"--{name}={value}" for name, value in flags.items())]
+            command = [*self.programs.daemon, "dockerd", *(f"--{name}={value}" for name, value in flags.items())]
             self.daemon = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 30
-        while subprocess.run(["docker", "version"], env=self.env, capture_output=True).returncode != 0:
+        while subprocess.run(self.client("version"), env=self.env, capture_output=True).returncode != 0:
             if self.daemon.poll() is not None or time.monotonic() > deadline:
                 raise Unavailable(f"dockerd did not start: {self.last_words()}")
             time.sleep(0.1)
@@ -93,10 +111,14 @@ class Dockerd:
 
     def docker(self, *words) -> str:
         """Runs the client; its standard output."""
-        done = subprocess.run(["docker", *map(str, words)], env=self.env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(self.client(*words), env=self.env, capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise Refused(f"docker {words[0]}: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def client(self, *words) -> list[str]:
+        inside = ["nsenter", f"--target={self.daemon.pid}", "--mount", "--root"] if self.programs.inside else []
+        return [*inside, "docker", *map(str, words)]
 
     def inspect(self, container: str) -> dict:
         return json.loads(self.docker("inspect", container))[0]
@@ -124,34 +146,30 @@ class Dockerd:
         return lines[-1][-300:] if lines else "it said nothing"
 
 
-def programs() -> dict:
-    """PATH and LD_LIBRARY_PATH under which dockerd runs: the machine's own, else Debian's packages unpacked into the user's cache."""
+def own(fits) -> Programs | None:
+    """This machine's, where it has one that fits."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    if shutil.which("dockerd", path=path):
-        return {"PATH": path}
-    if not shutil.which("apt-get"):
-        raise Unavailable("no dockerd here, and no apt-get to fetch it with")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tare-lab" / "docker.io"
-    if not (root / "usr/sbin/dockerd").exists():
-        unpack("docker.io", root)
-    libraries = ":".join(str(folder) for folder in (root / "usr/lib").glob("*-linux-gnu"))
-    return {"PATH": f"{root}/usr/bin:{root}/usr/sbin:{path}", "LD_LIBRARY_PATH": libraries}
+    if not all(shutil.which(name, path=path) for name in ("dockerd", "docker")):
+        return None
+    said = subprocess.run(["dockerd", "--version"], env=dict(os.environ, PATH=path), capture_output=True, text=True).stdout
+    version = re.search(r"version (\d+)\.", said)
+    return Programs(path) if version and fits(int(version.group(1))) else None
 
 
-def unpack(package: str, root: Path):
-    """Downloads the package and whatever it needs that is missing, and unpacks it: nothing is installed, no service starts."""
-    packages = root.with_suffix(".packages")
-    (packages / "partial").mkdir(parents=True, exist_ok=True)
-    fetch = ["apt-get", "install", "--download-only", "--no-install-recommends", "--yes", "-o", f"Dir::Cache::archives={packages}", package]
-    done = subprocess.run(fetch, capture_output=True, text=True)
-    if done.returncode != 0:
-        subprocess.run(["apt-get", "update"], capture_output=True)
-        done = subprocess.run(fetch, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Unavailable(f"apt-get cannot fetch {package}: {done.stderr.strip()[-300:]}")
-    for archive in packages.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "--extract", archive, root], check=True)
-    shutil.rmtree(packages)
+def in_a_root(root: Path, folder: Path) -> Programs:
+    """Those of an unpacked root: with this machine's /proc, /sys and /dev, and the lab's folder at its own path. The mounts are in a name
+    space that ends with the daemon."""
+    for tool in ("unshare", "nsenter", "pivot_root", "mount"):
+        if not shutil.which(tool):
+            raise Unavailable(f"no {tool} here to start Debian's Docker with")
+    steps = [f"mount --rbind {root} {root}"]
+    for place in ("proc", "sys", "dev", "tmp", "run", str(folder).lstrip("/")):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        # What lies in /run is not to meet another daemon's.
+        steps.append(f"mount -t tmpfs tmpfs {root}/{place}" if place in ("tmp", "run") else f"mount --rbind /{place} {root}/{place}")
+    # Not chroot: what is run in a container later begins at the root of the name space, which chroot leaves where it was.
+    script = " && ".join([*steps, f"mkdir {root}/run/host", f"cd {root}", "pivot_root . run/host", 'exec "$0" "$@"'])
+    return Programs("/usr/sbin:/usr/bin:/sbin:/bin", ["unshare", "--mount", "--propagation=private", "sh", "-c", script], inside=True)
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -7,27 +7,29 @@ from pathlib import Path
 class Cgroup:
     """The cgroup of a process, on v1 one folder a controller, on v2 one folder."""
 
-    def __init__(self, pid: int):
+    def __init__(self, pid: int, read=lambda path: Path(path).read_text()):
+        """`read`: the text of a file of the machine that the process runs on."""
+        self.read = read
         mounts = {}
-        for line in open("/proc/self/mountinfo"):
+        for line in read("/proc/self/mountinfo").splitlines():
             mount, rest = line.split(" - ")
             kind, _, options = rest.split(None, 2)
             if kind in ("cgroup", "cgroup2"):
                 names = [""] if kind == "cgroup2" else options.strip().split(",")
                 mounts.update({name: Path(mount.split()[4]) for name in names})
         self.folders = {}
-        for line in open(f"/proc/{pid}/cgroup"):
-            _, names, path = line.rstrip("\n").split(":", 2)
+        for line in read(f"/proc/{pid}/cgroup").splitlines():
+            _, names, path = line.split(":", 2)
             for name in names.split(","):
                 if name in mounts:
                     self.folders[name] = mounts[name] / path.lstrip("/")
         self.v1 = "memory" in self.folders
 
     def text(self, controller: str, file: str) -> str:
-        return (self.folders[controller if self.v1 else ""] / file).read_text()
+        return self.read(self.folders[controller if self.v1 else ""] / file)
 
     def pairs(self, controller: str, file: str) -> dict[str, int]:
-        return {name: int(value) for name, value in (line.split() for line in self.text(controller, file).splitlines())}
+        return pairs(self.text(controller, file))
 
     def figures(self) -> dict[str, float]:
         """By the names of Tare's report: seconds, bytes, counts."""
@@ -63,6 +65,11 @@ class Cgroup:
             "oom_kills": self.pairs("", "memory.events")["oom_kill"],
             "pids": int(self.text("", "pids.current")),
         }
+
+
+def pairs(text: str) -> dict[str, int]:
+    """`name number`, line by line."""
+    return {name: int(value) for name, value in (line.split() for line in text.splitlines())}
 
 
 def disk_of(folder: Path) -> tuple[str, str] | None:

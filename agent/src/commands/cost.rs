@@ -12,10 +12,10 @@ use crate::cost::{Cost, Elsewhere, Origin, Otherwise, Price, PriceBasis, UsdPerH
 use crate::explain;
 use crate::report::{Report, WorkloadRow};
 
-use super::figures;
-use super::heading::heading;
-use super::rows::{Chosen, choose, kind, used};
-use super::table::{Cell, Column, Look, Tone, WHOLE, clean, columns, draw, say};
+use super::table::{Cell, Column, Look, Tone, WHOLE, columns, draw, say};
+use crate::words::heading::heading;
+use crate::words::rows::{Chosen, choose, kind, used};
+use crate::words::{clean, figures};
 
 /// One sentence on one workload: where it would be cheaper, with its catch. `None`: nothing to say.
 pub type Verdict<'a> = &'a dyn Fn(&WorkloadRow) -> Option<String>;

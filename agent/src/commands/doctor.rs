@@ -14,8 +14,8 @@ use crate::config::Settings;
 use crate::cost::{Price, PriceBasis};
 use crate::report::Report;
 
-use super::figures;
 use super::table::{Look, Tone, columns, say};
+use crate::words::figures;
 
 /// One thing found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -153,7 +153,17 @@ fn containers(report: &Report) -> usize {
     report.workloads.iter().flat_map(|row| &row.containers).filter(|container| container.seen.state <= State::Restarting).count()
 }
 
+/// Containers that run and that Docker's stats measure.
+fn by_stats(report: &Report) -> usize {
+    let usages = report.workloads.iter().flat_map(|row| &row.containers).filter(|one| one.seen.state <= State::Paused).map(|one| &one.seen.usage);
+    usages.filter(|usage| usage.cpu.map(|cpu| cpu.from).or(usage.memory.map(|memory| memory.from)) == Some(SourceName::DockerStats)).count()
+}
+
 fn tree(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
+    let measured = by_stats(report);
+    if measured > 0 {
+        found.push(codes::STATS.found(format!("Docker's stats measure {measured} of {} containers: the cgroup tree does not show them", containers(report))));
+    }
     let Some(version) = report.host.seen.cgroups else { return };
     let version = match version {
         CgroupVersion::V1 => "cgroup v1",
@@ -217,10 +227,16 @@ fn age(price: &Price, today: Option<Date>) -> Option<Finding> {
 fn of_gap(gap: &Gap, report: &Report) -> Finding {
     let code = codes::of_gap(gap);
     let (why, fix) = gap.why.split_once("; fix: ").map_or((&*gap.why, None), |(why, fix)| (why, Some(fix)));
-    let what = if gap.from == SourceName::Docker || gap.from == SourceName::Imds { why.to_owned() } else { format!("{}: {why}", gap.what) };
+    let what =
+        if matches!(gap.from, SourceName::Docker | SourceName::DockerStats | SourceName::Imds) { why.to_owned() } else { format!("{}: {why}", gap.what) };
     let mut finding = code.found(what);
     if let Some(fix) = fix {
         finding.fix = Some(fix.into());
+    }
+    // Docker's stats stand in for the tree, and what that costs is said there.
+    if code.code == codes::NO_TREE.code && by_stats(report) > 0 {
+        finding.level = Level::Warning;
+        finding.costs = Some("systemd units, and what runs besides Docker, are not seen".into());
     }
     // No Docker where no container runs, and no metadata service where the price is known, is how it should be.
     let well = match code.code {

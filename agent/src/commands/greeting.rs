@@ -5,8 +5,8 @@ use collector::snapshot::CgroupVersion;
 
 use crate::report::Report;
 
-use super::figures;
-use super::table::clean;
+use crate::words::clean;
+use crate::words::figures;
 
 /// Three lines about the first look. `listen`: the address that is served, as it was opened, and whether over TLS.
 pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> String {
@@ -31,7 +31,7 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
         None => format!("price of this machine unknown: {}; see: tare doctor", report.host.cost.why_no_price.as_deref().unwrap_or("not known yet")),
     };
     let scheme = if tls { "https" } else { "http" };
-    let serving = format!("serving {scheme}://{listen}  (/metrics, /report.json)   nothing is sent anywhere");
+    let serving = format!("serving {scheme}://{listen}  (page /, metrics /metrics)   nothing is sent anywhere");
     [found, price, serving].map(|line| clean(&line) + "\n").concat()
 }
 
@@ -50,7 +50,7 @@ mod tests {
             "\
 tare {version}  ·  web-1 (x86_64, 2 cores, 8.00 GiB)  ·  cgroup v2  ·  Docker: no  ·  ECS: yes  ·  Kubernetes: no
 m7i.large in us-east-1: 0.1008 $/h, price of 2026-02-07
-serving http://127.0.0.1:9464  (/metrics, /report.json)   nothing is sent anywhere
+serving http://127.0.0.1:9464  (page /, metrics /metrics)   nothing is sent anywhere
 "
         );
         assert_eq!(greeting(&report, listen, false), expected);

@@ -3,15 +3,12 @@
 pub mod config;
 pub mod cost;
 pub mod doctor;
-mod figures;
 pub mod greeting;
-mod heading;
 pub mod healthcheck;
 pub mod looks;
 mod near;
 pub mod ps;
 pub mod record;
-mod rows;
 pub mod run;
 pub mod table;
 pub mod view;

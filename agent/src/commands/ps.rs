@@ -3,16 +3,17 @@
 use jiff::Timestamp;
 
 use collector::identity::{ContainerId, Key};
-use collector::snapshot::{Container, Health, NetOwner, State};
+use collector::snapshot::{Container, NetOwner, State};
 use collector::units::{Bytes, Cores, Ratio};
 
 use crate::health;
 use crate::report::{ContainerRow, Rates, Report, WorkloadRow};
 
-use super::heading::heading;
-use super::rows::{Chosen, choose, used};
 use super::table::{Cell, Column, Look, Tone, draw, say};
-use super::{figures, rows, table};
+use crate::words::clean;
+use crate::words::heading::heading;
+use crate::words::rows::{Chosen, choose, used};
+use crate::words::{self, figures, rows};
 
 const COLUMNS: [Column; 9] = [
     Column { head: "WORKLOAD", least: Some(14), leaves: 0 },
@@ -88,7 +89,7 @@ fn workload(row: &WorkloadRow, report: &Report) -> Vec<Cell> {
 /// A container below its task or pod.
 fn inner(container: &ContainerRow, row: &WorkloadRow, report: &Report) -> Vec<Cell> {
     let seen = &container.seen;
-    let (word, tone) = state(seen.state, Some(container));
+    let (word, tone) = words::state(seen.state, Some(container));
     let what = if seen.state == State::Running && tone == Tone::Plain { String::new() } else { format!("⋅ {word}") };
     let name = Cell::new(format!("  {}", seen.about.label())).tone(if seen.state > State::Restarting { Tone::Quiet } else { Tone::Plain });
     let memory = rows::memory(&seen.usage);
@@ -149,32 +150,8 @@ fn carried(rates: &Rates) -> Cell {
 }
 
 fn stated(label: &str, state: State, only: Option<&ContainerRow>) -> (String, Tone) {
-    let (word, tone) = self::state(state, only);
+    let (word, tone) = words::state(state, only);
     (format!("{label} ⋅ {word}"), tone)
-}
-
-/// The state in words, with what makes it bad.
-fn state(state: State, container: Option<&ContainerRow>) -> (String, Tone) {
-    let seen = container.map(|container| &container.seen);
-    let health = seen.and_then(|seen| seen.health);
-    let killed = seen.is_some_and(|seen| seen.oom == Some(true));
-    let exit = seen.and_then(|seen| seen.exit);
-    match (state, health) {
-        (State::Running, Some(Health::Unhealthy)) => ("unhealthy".into(), Tone::Alarm),
-        (State::Running, Some(Health::Starting)) => ("starting".into(), Tone::Plain),
-        (State::Running, _) => ("running".into(), Tone::Plain),
-        (State::Paused, _) => ("paused".into(), Tone::Notice),
-        (State::Restarting, _) => ("restarting".into(), Tone::Alarm),
-        (State::Created, _) => ("created".into(), Tone::Quiet),
-        (State::Removing, _) => ("removing".into(), Tone::Quiet),
-        (State::Dead, _) => ("dead".into(), Tone::Alarm),
-        (State::Exited | State::Ended, _) if killed => ("out of memory".into(), Tone::Alarm),
-        (State::Exited | State::Ended, _) => match exit {
-            Some(0) => ("exited 0".into(), Tone::Quiet),
-            Some(code) => (format!("exited {code}"), Tone::Alarm),
-            None => ("ended".into(), Tone::Quiet),
-        },
-    }
 }
 
 /// The first four characters of a task's or pod's id tell it from its neighbours.
@@ -214,7 +191,7 @@ fn unseen(out: &mut String, report: &Report, look: Look, wide: usize) {
             words.join(", ")
         }
     };
-    say(out, look.paint(&look.ends(&format!("not seen: {}", table::clean(&what)), "tare doctor explains", wide), Tone::Quiet));
+    say(out, look.paint(&look.ends(&format!("not seen: {}", clean(&what)), "tare doctor explains", wide), Tone::Quiet));
 }
 
 #[cfg(test)]

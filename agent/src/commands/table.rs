@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use comfy_table::{Attribute, Cell as Drawn, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table as Grid, TableStyle, Width};
 
+pub use crate::words::Tone;
+use crate::words::clean;
+
 /// What the output can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
@@ -78,22 +81,6 @@ impl Look {
         let gap = wide.min(most).saturating_sub(columns(&left) + columns(right)).max(LEAST);
         format!("{left}{:gap$}{right}", "")
     }
-}
-
-/// What a cell says by its colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tone {
-    /// Nothing.
-    #[default]
-    Plain,
-    /// Not of interest.
-    Quiet,
-    /// Look here.
-    Notice,
-    /// Near a limit, broken or losing money.
-    Alarm,
-    /// The head of something.
-    Head,
 }
 
 /// One column.
@@ -234,14 +221,6 @@ fn fit(columns: &[Column], natural: &[u16], leaves: &[u8], width: Option<u16>) -
         return widths;
     }
     natural.iter().copied().map(Some).collect()
-}
-
-/// Names are hostile: what moves the cursor, turns the text round or hides is replaced.
-pub(super) fn clean(text: &str) -> String {
-    let hides = |c: char| {
-        c.is_control() || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    text.chars().map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Columns a text takes on a terminal.

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use collector::identity::CgroupPath;
 use collector::snapshot::{About as Who, ContainerAbout, Device, SourceName};
+use collector::units::Bytes;
 
+use super::cadvisor::page::push_device;
 use super::choice::Choice;
 use super::labels::LabelSet;
 use super::schema::{About, Family, Info, Kind, Metric, Points, Value};
@@ -76,6 +79,8 @@ pub(super) enum RowKey {
     Host,
     Workload(Arc<Who>, Option<Arc<ContainerAbout>>),
     Container(Arc<Who>, Arc<ContainerAbout>),
+    /// A cgroup, by its path, its owner and itself.
+    Group(Option<CgroupPath>, Arc<Who>, Option<Arc<ContainerAbout>>),
     /// Part of the row above, whose labels were made by this rendering.
     Below(u64, Part),
 }
@@ -86,9 +91,18 @@ pub(super) enum Part {
     /// Nothing: there is one, and this word is in it.
     Info(&'static str),
     Device(Device),
+    /// A block device, and its name.
+    BlockDevice(Device, Arc<str>),
+    /// What the label of its source is called; where it is mounted, what, and of which kind.
+    Mount(&'static str, Arc<str>, Arc<str>, Arc<str>),
+    Number(u32),
     Name(Arc<str>),
     Source(SourceName),
     Gap(SourceName, Arc<str>),
+    Word(&'static str),
+    PageSize(Bytes),
+    /// A block device and its name; whether its number is told too.
+    Disk(Device, Option<Arc<str>>, bool),
 }
 
 /// How much of a name it takes to be unique.
@@ -201,8 +215,9 @@ impl Block {
             labels.copy(&above.labels);
             part.push(label, labels);
         });
-        if self.renderings != before {
-            let (brothers, row) = self.rows.split_at_mut(at);
+        let (brothers, row) = self.rows.split_at_mut(at);
+        // A row that stayed may stand behind others than before.
+        if self.renderings != before || brothers[first..].iter().any(|brother| brother.rendering > row[0].rendering) {
             let same = brothers[first..].iter().position(|brother| brother.place == Place::Own && brother.labels.block() == row[0].labels.block());
             row[0].place = same.map_or(Place::Own, |same| Place::With((first + same) as u32));
         }
@@ -296,6 +311,18 @@ impl Block {
         }
     }
 
+    /// Gives no series to a row whose labels are those of an earlier one. It is called when rows have changed, so it may allocate.
+    pub(super) fn silence_twins(&mut self) {
+        self.rows.truncate(self.used);
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|&a, &b| self.rows[a].labels.block().cmp(self.rows[b].labels.block()).then(a.cmp(&b)));
+        let twins: Vec<bool> =
+            std::iter::once(false).chain(order.windows(2).map(|two| self.rows[two[0]].labels.block() == self.rows[two[1]].labels.block())).collect();
+        for (at, twin) in order.into_iter().zip(twins) {
+            self.rows[at].place = if twin { Place::Nowhere } else { Place::Own };
+        }
+    }
+
     /// Rows that have no series.
     pub(super) fn cut(&self) -> usize {
         self.rows.iter().filter(|row| row.place == Place::Nowhere).count()
@@ -339,7 +366,36 @@ impl Part {
                 // Writing to a String does not fail.
                 let _ = write!(to, "{device}");
             }),
+            Part::BlockDevice(device, name) => {
+                Part::Device(*device).push(label, labels);
+                labels.push("name", name);
+            }
+            Part::Number(number) => labels.push(label, itoa::Buffer::new().format(*number)),
+            Part::Mount(called, point, source, kind) => {
+                labels.push(label, point);
+                labels.push(called, source);
+                labels.push("fstype", kind);
+            }
             Part::Name(name) => labels.push(label, name),
+            Part::Word(word) => labels.push(label, word),
+            // As the kernel calls its files: hugetlb.2MB.current.
+            Part::PageSize(size) => labels.push_with(label, |to| {
+                let (by, unit) = if size.0 >= 1 << 30 {
+                    (30, "GB")
+                } else if size.0 >= 1 << 20 {
+                    (20, "MB")
+                } else {
+                    (10, "KB")
+                };
+                let _ = write!(to, "{}{unit}", size.0 >> by);
+            }),
+            Part::Disk(device, name, number) => {
+                labels.push_with(label, |to| push_device(*device, name.as_deref(), to));
+                if *number {
+                    labels.push("major", itoa::Buffer::new().format(device.major));
+                    labels.push("minor", itoa::Buffer::new().format(device.minor));
+                }
+            }
             Part::Source(source) => labels.push(label, source.as_str()),
             Part::Gap(source, what) => {
                 labels.push(label, source.as_str());

@@ -2,13 +2,15 @@
 //!
 //! Not here, on purpose: [`LEFT_OUT`].
 
+pub mod machine;
+
 use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use collector::identity::Key;
-use collector::snapshot::{CgroupVersion, CpuSplit, Disk, Gap, Health, Market, Memory, NetOwner, Own, Pressure, Stall, State, Throttling, Usage};
+use collector::snapshot::{CgroupVersion, CpuSplit, Disk, Gap, Health, Market, Memory, NetOwner, Own, Pressure, Stall, State, Tcp, Throttling, Udp, Usage};
 use collector::units::{Bytes, Cores, Ratio};
 
 use super::schema::Kind::{Counter, Gauge, Histogram, Level};
@@ -99,6 +101,15 @@ macro_rules! usage {
             metric(concat!($level, ".memory.slab"), Unit::Bytes, Level, Detail, "Kernel slab.", One(|u| bytes(memory(u)?.slab))),
             metric(concat!($level, ".memory.kernel"), Unit::Bytes, Level, Detail, "All kernel memory.", One(|u| bytes(memory(u)?.kernel))),
             metric(concat!($level, ".memory.socket"), Unit::Bytes, Level, Detail, "Socket buffers.", One(|u| bytes(memory(u)?.sock))),
+            metric(
+                concat!($level, ".memory.mapped"),
+                Unit::Bytes,
+                Level,
+                Detail,
+                "Pages of files that processes have mapped.",
+                One(|u| bytes(memory(u)?.mapped)),
+            ),
+            metric(concat!($level, ".memory.dirty"), Unit::Bytes, Level, Detail, "Pages of files that wait to be written.", One(|u| bytes(memory(u)?.dirty))),
             metric(concat!($level, ".memory.swap"), Unit::Bytes, Level, Standard, "Memory swapped out.", One(|u| bytes(memory(u)?.swap))),
             metric(concat!($level, ".memory.peak"), Unit::Bytes, Gauge, Detail, "The most memory in use so far.", One(|u| bytes(memory(u)?.peak))),
             metric(
@@ -139,7 +150,32 @@ macro_rules! usage {
                 Counter,
                 Standard,
                 "Page faults; major ones had to read from disk.",
-                Each(label("type", "system.paging.fault.type"), &[("major", |u| count(memory(u)?.major_faults))]),
+                Each(
+                    label("type", "system.paging.fault.type"),
+                    &[
+                        ("major", |u| count(memory(u)?.major_faults)),
+                        ("minor", |u| memory(u)?.faults.zip(memory(u)?.major_faults).map(|(all, major)| Value::Count(all.saturating_sub(major)))),
+                    ],
+                ),
+            ),
+            metric(
+                concat!($level, ".paging.refaults"),
+                Unit::Of("page"),
+                Counter,
+                Standard,
+                "Pages needed again soon after they had been thrown out: the sign of too little memory.",
+                One(|u| count(memory(u)?.refaults)),
+            ),
+            metric(
+                concat!($level, ".hugepages"),
+                Unit::Bytes,
+                Level,
+                Detail,
+                "Huge pages in use, where the machine has some.",
+                Each(
+                    label("size", "tare.page.size"),
+                    &[("64KB", |u| huge(u, 64 << 10)), ("2MB", |u| huge(u, 2 << 20)), ("32MB", |u| huge(u, 32 << 20)), ("1GB", |u| huge(u, 1 << 30))],
+                ),
             ),
             metric(
                 concat!($level, ".pressure.cpu.waiting"),
@@ -190,6 +226,131 @@ macro_rules! usage {
                 One(|u| full(pressure(u)?.io)),
             ),
             metric(concat!($level, ".pids"), Unit::Of("process"), Level, Standard, "Processes and threads.", One(|u| count(u.pids.map(|pids| pids.is)))),
+            metric(
+                concat!($level, ".processes"),
+                Unit::Of("process"),
+                Level,
+                Detail,
+                "Processes, without their threads.",
+                One(|u| count(u.processes.map(|processes| processes.is))),
+            ),
+            metric(
+                concat!($level, ".files.open"),
+                Unit::Of("file"),
+                Level,
+                Standard,
+                "Open files of all its processes, sockets among them.",
+                One(|u| count(u.files?.is.open)),
+            ),
+            metric(
+                concat!($level, ".files.limit"),
+                Unit::Of("file"),
+                Gauge,
+                Detail,
+                "How many files its first process may have open.",
+                One(|u| count(u.files?.is.limit.value())),
+            ),
+            metric(
+                concat!($level, ".network.tcp.segments"),
+                Unit::Of("segment"),
+                Counter,
+                Detail,
+                "TCP segments, those sent again left out.",
+                Each(NET_DIRECTION, &[("receive", |u| count(tcp(u)?.received)), ("transmit", |u| count(tcp(u)?.sent))]),
+            ),
+            metric(
+                concat!($level, ".network.tcp.retransmits"),
+                Unit::Of("segment"),
+                Counter,
+                Standard,
+                "TCP segments sent again: the sign of a lossy or slow network.",
+                One(|u| count(tcp(u)?.retransmitted)),
+            ),
+            metric(
+                concat!($level, ".network.tcp.timeouts"),
+                Unit::Of("timeout"),
+                Counter,
+                Detail,
+                "TCP retransmission timers that ran out.",
+                One(|u| count(tcp(u)?.timeouts)),
+            ),
+            metric(
+                concat!($level, ".network.tcp.opens"),
+                Unit::Of("connection"),
+                Counter,
+                Standard,
+                "TCP connections opened: active from here, passive from elsewhere; failed never came about.",
+                Each(
+                    label("kind", "tare.network.open"),
+                    &[("active", |u| count(tcp(u)?.active_opens)), ("passive", |u| count(tcp(u)?.passive_opens)), ("failed", |u| count(tcp(u)?.failed_opens))],
+                ),
+            ),
+            metric(
+                concat!($level, ".network.tcp.resets"),
+                Unit::Of("connection"),
+                Counter,
+                Standard,
+                "Established TCP connections that were reset.",
+                One(|u| count(tcp(u)?.resets)),
+            ),
+            metric(
+                concat!($level, ".network.tcp.listen.drops"),
+                Unit::Of("connection"),
+                Counter,
+                Standard,
+                "TCP connections that a listening socket lost; with its queue full they are overflows too.",
+                One(|u| count(tcp(u)?.listen_drops)),
+            ),
+            metric(
+                concat!($level, ".network.tcp.listen.overflows"),
+                Unit::Of("connection"),
+                Counter,
+                Standard,
+                "TCP connections lost because the program accepted too slowly.",
+                One(|u| count(tcp(u)?.listen_overflows)),
+            ),
+            metric(
+                concat!($level, ".network.tcp.connections"),
+                Unit::Of("connection"),
+                Level,
+                Standard,
+                "TCP connections: established ones, and those that wait for stray segments after their end.",
+                Each(STATE, &[("established", |u| count(tcp(u)?.established)), ("time_wait", |u| count(tcp(u)?.time_wait))]),
+            ),
+            metric(
+                concat!($level, ".network.udp.datagrams"),
+                Unit::Of("datagram"),
+                Counter,
+                Detail,
+                "UDP datagrams over IPv4.",
+                Each(NET_DIRECTION, &[("receive", |u| count(udp(u)?.received)), ("transmit", |u| count(udp(u)?.sent))]),
+            ),
+            metric(
+                concat!($level, ".network.udp.errors"),
+                Unit::Of("datagram"),
+                Counter,
+                Standard,
+                "UDP datagrams lost: nobody listened, or a buffer was full.",
+                Each(
+                    label("reason", "tare.reason"),
+                    &[
+                        ("no_port", |u| count(udp(u)?.no_port)),
+                        ("receive_buffer", |u| count(udp(u)?.receive_buffer_errors)),
+                        ("send_buffer", |u| count(udp(u)?.send_buffer_errors)),
+                    ],
+                ),
+            ),
+            metric(
+                concat!($level, ".network.sockets"),
+                Unit::Of("socket"),
+                Level,
+                Detail,
+                "Sockets in use: of TCP, of UDP, of all kinds.",
+                Each(
+                    label("kind", "tare.network.socket"),
+                    &[("tcp", |u| count(tcp(u)?.in_use)), ("udp", |u| count(udp(u)?.in_use)), ("all", |u| count(u.sockets.as_ref()?.is.used))],
+                ),
+            ),
         ]
     };
 }
@@ -423,6 +584,15 @@ pub static WORKLOAD: Table<WorkloadRow> = Table {
             metric("workload.end_time", Unit::Seconds, Gauge, Detail, "When it ended, since 1970.", One(|w| moment(w.seen.ended))),
             metric("workload.uptime", Unit::Seconds, Gauge, Detail, "Time since it started.", One(|w| time(w.rates.uptime))),
             metric("workload.containers", Unit::Of("container"), Level, Standard, "Its containers that have not ended.", One(living_containers)),
+            metric(
+                "workload.cpu.remainder",
+                Unit::Seconds,
+                Counter,
+                Standard,
+                "CPU time used in its own cgroup and seen in none of its containers: by those that came and went between two looks, or before the first. With what its \
+                 containers were seen to use it is the workload's CPU time.",
+                One(|w| time(w.seen.remainder.map(|remainder| remainder.cpu))),
+            ),
             metric("workload.cpu.asked", Unit::Cores, Level, Essential, "CPU it asked for.", One(|w| cores(w.seen.asked.cores))),
             metric("workload.memory.asked", Unit::Bytes, Level, Essential, "Memory it asked for.", One(|w| bytes(w.seen.asked.memory))),
             metric("workload.cpu.limit", Unit::Cores, Gauge, Standard, CPU_LIMIT, One(|w| cores(w.seen.limits.cores.value()))),
@@ -552,6 +722,22 @@ pub static CONTAINER: Table<ContainerRow> = Table {
             metric("container.start_time", Unit::Seconds, Gauge, Standard, "When this run started, since 1970.", One(|c| moment(c.seen.started))),
             metric("container.end_time", Unit::Seconds, Gauge, Detail, "When it ended, since 1970.", One(|c| moment(c.seen.ended))),
             metric("container.uptime", Unit::Seconds, Gauge, Detail, "Time since this run started.", One(|c| time(c.rates.uptime))),
+            metric(
+                "container.run_time",
+                Unit::Seconds,
+                Gauge,
+                Standard,
+                "Time from its start to its end, once it has ended.",
+                One(|c| time(c.closing.as_ref()?.run_time)),
+            ),
+            metric(
+                "container.last_reading_age",
+                Unit::Seconds,
+                Gauge,
+                Detail,
+                "Time from its last reading to its end, once it has ended: what it used after that is in no figure of its own.",
+                One(|c| time(c.closing.as_ref()?.last_reading_age)),
+            ),
             metric("container.cpu.asked", Unit::Cores, Level, Standard, "CPU it asked for.", One(|c| cores(c.seen.asked.cores))),
             metric("container.memory.asked", Unit::Bytes, Level, Standard, "Memory it asked for.", One(|c| bytes(c.seen.asked.memory))),
             metric("container.cpu.limit", Unit::Cores, Gauge, Standard, CPU_LIMIT, One(|c| cores(c.seen.limits.cores.value()))),
@@ -637,7 +823,7 @@ pub static AGENT: Family<()> = Family {
             Unit::Of("thing"),
             Counter,
             Essential,
-            "Things left out: rows whose labels are those of another row (same_labels).",
+            "Things left out, each time one more is: cgroups and containers above the settings' bounds (cgroups, containers), rows of what has ended above 2,000, or above 200 in a workload that goes on (ended), rows whose labels are those of another row (same_labels).",
             Live(&[label("reason", "tare.reason")]),
         ),
     ],
@@ -647,6 +833,7 @@ pub static AGENT: Family<()> = Family {
 pub const LEFT_OUT: &[(&str, &str)] = &[
     ("CPU in use, bytes a second, shares of time waited", "`rate()` of the counters gives them, over any span."),
     ("Throttled share of periods", "`rate(tare_container_cpu_throttled_periods_total[5m]) / rate(tare_container_cpu_periods_total[5m])`."),
+    ("Lists of pages, kernel stacks, page tables, zswap of a cgroup", "`/report.json` has them; so have the machine's own, below."),
     ("Own limits", "The tightest of a cgroup's own limit and its ancestors' is what acts, and is here."),
     ("No limit, nothing asked", "No series; `unless` and `absent()` find them."),
     ("When a source last answered", "`time() - tare_source_read_age_seconds`."),
@@ -689,7 +876,7 @@ pub fn has_ended(state: State) -> bool {
     matches!(state, State::Exited | State::Dead | State::Ended)
 }
 
-const fn label(name: &'static str, otel: &'static str) -> Label {
+pub(super) const fn label(name: &'static str, otel: &'static str) -> Label {
     Label { name, otel }
 }
 
@@ -705,11 +892,11 @@ fn text(value: &Option<std::sync::Arc<str>>, to: &mut String) {
     to.push_str(value.as_deref().unwrap_or_default());
 }
 
-fn count(value: Option<u64>) -> Option<Value> {
+pub(super) fn count(value: Option<u64>) -> Option<Value> {
     value.map(Value::Count)
 }
 
-fn bytes(value: Option<Bytes>) -> Option<Value> {
+pub(super) fn bytes(value: Option<Bytes>) -> Option<Value> {
     value.map(|bytes| Value::Count(bytes.0))
 }
 
@@ -721,7 +908,7 @@ fn ratio(value: Option<Ratio>) -> Option<Value> {
     value.map(|ratio| Value::Real(ratio.0))
 }
 
-fn time(value: Option<Duration>) -> Option<Value> {
+pub(super) fn time(value: Option<Duration>) -> Option<Value> {
     value.map(Value::Time)
 }
 
@@ -730,7 +917,7 @@ fn usd(value: Option<UsdPerHour>) -> Option<Value> {
 }
 
 /// Nothing we look at is older than 1970; what says so is not known.
-fn moment(value: Option<Timestamp>) -> Option<Value> {
+pub(super) fn moment(value: Option<Timestamp>) -> Option<Value> {
     Duration::try_from(value?.as_duration()).ok().map(Value::Time)
 }
 
@@ -740,6 +927,18 @@ fn is(so: bool) -> Option<Value> {
 
 fn memory(usage: &Usage) -> Option<&Memory> {
     usage.memory.as_ref().map(|memory| &memory.is)
+}
+
+fn tcp(usage: &Usage) -> Option<&Tcp> {
+    usage.sockets.as_ref().map(|sockets| &sockets.is.tcp)
+}
+
+fn udp(usage: &Usage) -> Option<&Udp> {
+    usage.sockets.as_ref().map(|sockets| &sockets.is.udp)
+}
+
+fn huge(usage: &Usage, size: u64) -> Option<Value> {
+    bytes(usage.huge.as_ref()?.is.iter().find(|pages| pages.size == Bytes(size)).map(|pages| pages.used))
 }
 
 fn split(usage: &Usage) -> Option<&CpuSplit> {

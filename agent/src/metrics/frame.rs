@@ -13,6 +13,7 @@ use collector::snapshot::{About, ContainerAbout, Usage};
 
 use super::block::{Block, Naming, Part, Rank, RowKey};
 use super::choice::Choice;
+use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{self, ELSEWHERE, FILE_SYSTEM, GAP, HOST_PRICE_INFO, OWN, SOURCE, has_ended, network};
 use super::labels::LabelSet;
 use super::page::Page;
@@ -29,6 +30,9 @@ pub struct Frame {
     host: Blocks<HostRow>,
     price_info: Block,
     file_system: Block,
+    block_device: Block,
+    mount: Block,
+    link: Block,
     source: Block,
     gap: Block,
 }
@@ -65,7 +69,7 @@ impl Frame {
     /// A frame without rows that tells what is wanted.
     pub fn of(choice: &Arc<Choice>) -> Frame {
         let mut host = Blocks::of(&families::HOST, choice);
-        host.rows = host.rows.and(&OWN).chosen(choice);
+        host.rows = host.rows.and(&OWN).and(&MACHINE).chosen(choice);
         Frame {
             place: Place { choice: Arc::clone(choice), ..Place::default() },
             container: Blocks::of(&families::CONTAINER, choice),
@@ -74,6 +78,9 @@ impl Frame {
             host,
             price_info: Block::info(&HOST_PRICE_INFO).chosen(choice),
             file_system: Block::of(&FILE_SYSTEM).chosen(choice),
+            block_device: Block::of(&BLOCK_DEVICE).chosen(choice),
+            mount: Block::of(&MOUNT).chosen(choice),
+            link: Block::of(&LINK).chosen(choice),
             source: Block::of(&SOURCE).chosen(choice),
             gap: Block::of(&GAP).chosen(choice),
         }
@@ -81,7 +88,7 @@ impl Frame {
 
     /// The blocks, in the order they are told.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.source, &self.gap];
+        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.block_device, &self.mount, &self.link, &self.source, &self.gap];
         self.container.blocks().into_iter().chain(self.workload.blocks()).chain(self.host.blocks()).chain(rest)
     }
 
@@ -112,7 +119,16 @@ impl Frame {
         if moved {
             (self.place.cluster, self.place.host) = (report.cluster.clone(), report.host.seen.name.clone());
         }
-        let rest = [&mut self.elsewhere, &mut self.price_info, &mut self.file_system, &mut self.source, &mut self.gap];
+        let rest = [
+            &mut self.elsewhere,
+            &mut self.price_info,
+            &mut self.file_system,
+            &mut self.block_device,
+            &mut self.mount,
+            &mut self.link,
+            &mut self.source,
+            &mut self.gap,
+        ];
         for block in self.container.blocks_mut().into_iter().chain(self.workload.blocks_mut()).chain(self.host.blocks_mut()).chain(rest) {
             block.start(moved);
         }
@@ -126,6 +142,9 @@ impl Frame {
         if let Some(own) = &host.seen.own {
             self.host.rows.put(next, &OWN, row, own, false);
         }
+        if let Some(machine) = &host.seen.machine {
+            self.host.rows.put(next + OWN.metrics.len(), &MACHINE, row, machine, false);
+        }
         let Some(above) = self.host.rows.above(row) else { return };
         if host.cost.price.is_some() {
             self.price_info.tell(above, self.place.host(), &HOST_PRICE_INFO, host, None);
@@ -133,6 +152,19 @@ impl Frame {
         for disk in &host.seen.disks {
             let row = self.file_system.row_below(above, 0, "filesystem", Part::Name(disk.what.clone()));
             self.file_system.put(0, &FILE_SYSTEM, row, disk, false);
+        }
+        for device in host.seen.machine.iter().flat_map(|machine| &machine.disks).flat_map(|disks| &disks.is) {
+            let row = self.block_device.row_below(above, 0, "device", Part::BlockDevice(device.device, device.name.clone()));
+            self.block_device.put(0, &BLOCK_DEVICE, row, device, false);
+        }
+        for one in host.seen.machine.iter().flat_map(|machine| machine.filesystems.iter()) {
+            let part = Part::Mount("source", one.mounted.clone(), one.source.clone(), one.kind.clone());
+            let row = self.mount.row_below(above, 0, "mountpoint", part);
+            self.mount.put(0, &MOUNT, row, one, false);
+        }
+        for link in host.seen.machine.iter().flat_map(|machine| machine.links.iter()) {
+            let row = self.link.row_below(above, 0, "interface", Part::Name(link.name.clone()));
+            self.link.put(0, &LINK, row, link, false);
         }
         for source in &report.sources {
             let row = self.source.row_below(above, 0, "source", Part::Source(source.source));

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::cadvisor;
+use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{AGENT, CONTAINER, ELSEWHERE, FILE_SYSTEM, GAP, HOST, HOST_PRICE_INFO, LEFT_OUT, OWN, SOURCE, WORKLOAD};
 use super::schema::{About, Family, Info, Kind, Label, Points, Table, Tier, Unit};
 
@@ -21,6 +23,7 @@ pub fn manual() -> String {
             writeln!(page, "| `{name}` | {kind} | {unit} | {tier} | {} | {} | `{otel}` |", labels.join(", "), about.help).expect(STRING);
         }
     }
+    cadvisor_chapter(&mut page);
     page.push_str("\n## Labels\n\n| label | OpenTelemetry |\n|---|---|\n");
     let mut labels: Vec<Label> = sections().iter().flat_map(|section| section.all_labels.clone()).collect();
     labels.sort_by_key(|label| (label.name, label.otel));
@@ -32,7 +35,41 @@ pub fn manual() -> String {
     for (figure, reason) in LEFT_OUT {
         writeln!(page, "| {figure} | {reason} |").expect(STRING);
     }
+    page.push_str(&super::node::chapter());
     page
+}
+
+/// Their names, without what is ours alone: tiers and OpenTelemetry.
+fn cadvisor_chapter(page: &mut String) {
+    page.push_str(CADVISOR);
+    page.push_str("\n| name | type | further labels | what |\n|---|---|---|---|\n");
+    for section in cadvisor_sections() {
+        let below = section.labels.iter().filter(|label| !cadvisor::ON_GROUP.contains(label)).map(|label| format!("`{}`", label.name));
+        let below: Vec<String> = below.collect();
+        for Entry { about, labels } in section.entries {
+            let labels: Vec<String> = below.iter().cloned().chain(labels).collect();
+            writeln!(page, "| `{}` | {} | {} | {} |", about.prometheus(), kind(about.kind), labels.join(", "), about.help).expect(STRING);
+        }
+    }
+}
+
+/// Every name in Prometheus there is, on any path.
+pub fn names() -> Vec<String> {
+    sections().iter().chain(&cadvisor_sections()).flat_map(|section| &section.entries).map(|entry| entry.about.prometheus()).collect()
+}
+
+/// Every label there is, and whether it may be left out: it describes its row, and no two series differ by it alone.
+pub fn labels() -> Vec<(&'static str, bool)> {
+    let all: Vec<Section> = sections().into_iter().chain(cadvisor_sections()).collect();
+    // The same host and cluster stand on all that one Tare tells.
+    let shared = |name: &str| name == "cluster" || name == "host" || cadvisor::DESCRIBING.iter().any(|label| label.name == name);
+    let tells_apart = |name: &str| all.iter().any(|section| section.telling_apart().any(|label| label.name == name));
+    let mut labels: Vec<_> =
+        all.iter().flat_map(|section| &section.all_labels).map(|label| (label.name, shared(label.name) || !tells_apart(label.name))).collect();
+    labels.push(("le", false));
+    labels.sort_unstable();
+    labels.dedup();
+    labels
 }
 
 const STRING: &str = "writing to a string does not fail";
@@ -58,12 +95,43 @@ A container made again under the name of one that has just ended takes the name 
 slices are both called by their path.
 ";
 
+const CADVISOR: &str = "
+## /metrics/cadvisor
+
+The names, types and labels of cAdvisor 0.60, so that its boards and rules and those of the kubernetes-mixin work as they are: scrape this path with
+`job_name: cadvisor` and `honor_labels: true`. On every series, as far as known:
+
+| label | what |
+|---|---|
+| `id` | the cgroup's path; `/` is the machine |
+| `name` | a container's name in Docker; in a pod its id |
+| `container`, `image` | on containers alone: `container!=\"\"` and `name=~\".+\"` leave out the machine, units, tasks and pods |
+| `pod` | a task's id, a pod's uid; a container of its own is its own pod |
+| `namespace` | the compose project of a container of its own |
+| `node`, `cluster` | the host's name, and the setting `cluster` |
+| `container_label_com_docker_compose_project`, `…_service` | as Compose set them; no other label of a container is read |
+
+The network stands where its name space is: at the task or pod, else at the container. What has ended has no series. A figure nobody measured has none either,
+where cAdvisor prints 0: task states, load averages, the figures of single file systems and disks below the root, TCP and UDP sockets by state, perf, NUMA, resctrl
+and referenced memory. `kube_pod_info` is not cAdvisor's: the rules of the mixin ask it for the node, and what is no pod has it from here.
+";
+
 /// One heading of the manual.
 struct Section {
     title: &'static str,
     labels: &'static [Label],
     entries: Vec<Entry>,
     all_labels: Vec<Label>,
+    /// Those of them that only describe.
+    told: Vec<Label>,
+}
+
+impl Section {
+    /// Labels by which two of its series may differ: all but those that an info tells.
+    fn telling_apart(&self) -> impl Iterator<Item = &Label> {
+        let told = self.told.clone();
+        self.all_labels.iter().filter(move |label| !told.contains(label))
+    }
 }
 
 /// One line of it.
@@ -79,7 +147,15 @@ fn sections() -> Vec<Section> {
     sections.push(family(&ELSEWHERE));
     sections.extend(table(&HOST));
     sections.push(told(&HOST_PRICE_INFO, "Host: price"));
+    sections.extend([family(&MACHINE), family(&BLOCK_DEVICE), family(&MOUNT), family(&LINK)]);
     sections.extend([family(&FILE_SYSTEM), family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT)]);
+    sections
+}
+
+fn cadvisor_sections() -> Vec<Section> {
+    use cadvisor::{BLKIO, DEVICES, DISKS, FAILURES, GROUP, HUGE, INTERFACES, MACHINE, POD_INFO, ROOM, VERSION};
+    let mut sections = vec![family(&GROUP), family(&FAILURES), family(&HUGE), family(&DEVICES), family(&BLKIO), family(&INTERFACES), family(&DISKS)];
+    sections.extend([family(&ROOM), family(&MACHINE), told(&VERSION, "Versions"), family(&POD_INFO)]);
     sections
 }
 
@@ -88,6 +164,7 @@ fn table<R>(table: &'static Table<R>) -> [Section; 4] {
     let info = told(&table.info, own.title);
     own.entries.splice(0..0, info.entries);
     own.all_labels.extend(info.all_labels);
+    own.told = info.told;
     [own, family(&table.usage), family(&table.device), family(&table.interface)]
 }
 
@@ -108,13 +185,14 @@ fn family<R>(family: &'static Family<R>) -> Section {
         };
         entries.push(Entry { about: &metric.about, labels });
     }
-    Section { title: family.title, labels: family.labels, entries, all_labels }
+    Section { title: family.title, labels: family.labels, entries, all_labels, told: Vec::new() }
 }
 
 fn told<R>(info: &'static Info<R>, title: &'static str) -> Section {
-    let own = info.tells.iter().map(|(label, _)| *label);
-    let labels = own.clone().map(|label| format!("`{}`", label.name)).collect();
-    Section { title, labels: info.labels, entries: vec![Entry { about: &info.about, labels }], all_labels: info.labels.iter().copied().chain(own).collect() }
+    let own: Vec<Label> = info.tells.iter().map(|(label, _)| *label).collect();
+    let labels = own.iter().map(|label| format!("`{}`", label.name)).collect();
+    let all_labels = info.labels.iter().chain(&own).copied().collect();
+    Section { title, labels: info.labels, entries: vec![Entry { about: &info.about, labels }], all_labels, told: own }
 }
 
 fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {
@@ -170,6 +248,9 @@ mod tests {
     #[test]
     fn names_are_unique_and_well_formed() {
         let (mut prometheus, mut otel) = (HashSet::new(), HashSet::new());
+        for entry in cadvisor_sections().iter().flat_map(|section| &section.entries) {
+            assert!(prometheus.insert(entry.about.prometheus()), "{} stands twice", entry.about.name);
+        }
         for entry in sections().iter().flat_map(|section| &section.entries) {
             let name = entry.about.prometheus();
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
@@ -182,7 +263,7 @@ mod tests {
 
     #[test]
     fn helps_are_sentences_that_need_no_escape() {
-        for entry in sections().iter().flat_map(|section| &section.entries) {
+        for entry in sections().iter().chain(&cadvisor_sections()).flat_map(|section| &section.entries) {
             let help = entry.about.help;
             assert!(help.ends_with('.') && !help.contains(['\n', '\\', '"', '|']), "{help}");
         }
@@ -192,11 +273,23 @@ mod tests {
     fn labels_do_not_clash() {
         // Prometheus sets these on what it scrapes, and keeps `__` and the histogram's `le` for itself.
         let taken = ["instance", "job", "le", "quantile"];
-        for section in sections() {
+        for section in sections().into_iter().chain(cadvisor_sections()) {
             for label in &section.all_labels {
                 assert!(!taken.contains(&label.name) && !label.name.starts_with("__"), "{}", label.name);
-                assert!(label.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", label.name);
+                assert!(label.name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_'), "{}", label.name);
             }
+        }
+    }
+
+    #[test]
+    fn only_what_describes_may_be_left_out() {
+        let labels = labels();
+        let may = |name: &str| labels.iter().filter(|(label, _)| *label == name).map(|(_, may)| *may).collect::<Vec<_>>();
+        for name in ["image", "digest", "project", "boot_id", "zone", "cluster", "host", "node", "namespace", "name"] {
+            assert_eq!(may(name), [true], "{name}");
+        }
+        for name in ["workload", "task", "pod", "container", "id", "device", "interface", "state", "arch", "source", "le", "cpu", "direction", "path"] {
+            assert_eq!(may(name), [false], "{name}");
         }
     }
 }

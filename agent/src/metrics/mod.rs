@@ -6,6 +6,8 @@ pub mod labels;
 pub mod choice;
 pub mod block;
 pub mod page;
+pub mod cadvisor;
 pub mod frame;
+pub mod node;
 pub mod agent;
 pub mod manual;

@@ -1,6 +1,6 @@
 //! Who may see what.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hyper::Request;
@@ -20,12 +20,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Why this request may not see the report. Who has said who they are may: a foreign web page cannot, for browsers keep passwords by name. The Host header is checked so that a web page elsewhere cannot read it by DNS rebinding.
-    pub(super) fn refusal<B>(&self, address: SocketAddr, request: &Request<B>, visitor: Visitor) -> Option<&'static str> {
+    /// Why this request may not see the report. `on` is the address it came in at: who comes by loopback is on this machine, wherever else is listened. Who has said who they are may: a foreign web page cannot, for browsers keep passwords by name. The Host header is checked so that a web page elsewhere cannot read it by DNS rebinding.
+    pub(super) fn refusal<B>(&self, on: IpAddr, request: &Request<B>, visitor: Visitor) -> Option<&'static str> {
         if visitor == Visitor::Known {
             return None;
         }
-        if !address.ip().is_loopback() && !self.expose {
+        if !on.to_canonical().is_loopback() && !self.expose {
             return Some(
                 "this address is open to others and the report is not exposed: set web.expose = true, give web.config_file passwords or tokens, or listen on 127.0.0.1\n",
             );

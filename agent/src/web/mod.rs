@@ -1,15 +1,17 @@
-//! The HTTP server: the last report as `/metrics` and `/report.json`, and whether Tare is well. A request never starts a look.
+//! The HTTP server: the last report as a page, as `/metrics` and as `/report.json`, and whether Tare is well. A request never starts a look.
 
 mod access;
 mod answer;
+mod events;
 mod guard;
 mod negotiate;
+mod page;
 mod patient;
 mod room;
 mod scrape;
 mod serve;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +21,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use crate::metrics::agent::Agent;
+use crate::metrics::cadvisor::page::Cgroups;
 use crate::metrics::choice::Choice;
 use crate::metrics::frame::Frame;
+use crate::metrics::node::page::Node;
 use crate::report::Report;
 use crate::sinks::prometheus::encode_own;
 
@@ -29,7 +33,9 @@ pub use guard::Guard;
 pub use serve::serve;
 
 use answer::{Pieces, plain, typed};
+use events::Events;
 use guard::Visitor;
+use page::Page;
 use scrape::Scrape;
 
 /// A report and the moment it was made.
@@ -47,12 +53,15 @@ pub struct Site {
     agent: Arc<Agent>,
     settings: Settings,
     guard: Guard,
-    address: SocketAddr,
     /// A report older than this is no longer "ready".
     stale: Option<Duration>,
     choice: Arc<Choice>,
     scrape: Scrape<Frame>,
+    cadvisor: Scrape<Cgroups>,
+    node: Scrape<Node>,
     json: Mutex<Made>,
+    page: Page,
+    events: Events,
 }
 
 /// Bytes made once of a report and shared by all who ask until the next one, so that many slow readers hold one copy.
@@ -63,26 +72,22 @@ struct Made {
 }
 
 impl Site {
-    /// A site on `address`. `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
-    pub fn new(
-        reports: watch::Receiver<Option<Published>>,
-        agent: Arc<Agent>,
-        settings: Settings,
-        guard: Guard,
-        address: SocketAddr,
-        stale: Option<Duration>,
-    ) -> Site {
+    /// `stale`: the age from which the last report no longer counts as ready; `None` for a replay.
+    pub fn new(reports: watch::Receiver<Option<Published>>, agent: Arc<Agent>, settings: Settings, guard: Guard, stale: Option<Duration>) -> Site {
         let choice = Arc::default();
-        let scrape = Scrape::new(Frame::of(&choice));
-        Site { reports, agent, settings, guard, address, stale, choice, scrape, json: Mutex::default() }
+        let events = Events::of(reports.clone());
+        let (scrape, cadvisor, node) = (Scrape::new(Frame::of(&choice)), Scrape::new(Cgroups::of(&choice)), Scrape::new(Node::of(&choice)));
+        Site { reports, agent, settings, guard, stale, choice, scrape, cadvisor, node, json: Mutex::default(), page: Page::default(), events }
     }
 
     /// Tells only the metrics and labels that are wanted.
     pub fn choosing(self, choice: &Arc<Choice>) -> Site {
-        Site { scrape: Scrape::new(Frame::of(choice)), choice: Arc::clone(choice), ..self }
+        let (scrape, cadvisor, node) = (Scrape::new(Frame::of(choice)), Scrape::new(Cgroups::of(choice)), Scrape::new(Node::of(choice)));
+        Site { scrape, cadvisor, node, choice: Arc::clone(choice), ..self }
     }
 
-    fn answer<B>(&self, request: &Request<B>, visitor: Visitor) -> Response<Pieces> {
+    /// `on`: our own end of the connection.
+    fn answer<B>(&self, request: &Request<B>, visitor: Visitor, on: IpAddr) -> Response<Pieces> {
         let path = request.uri().path();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served\n");
@@ -91,19 +96,42 @@ impl Site {
         }
         match path {
             "/metrics" => self.metrics(request.headers()),
+            "/metrics/cadvisor" => self.cadvisor.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
+            "/metrics/node" => self.node.answer(self.published().as_ref(), &self.agent, request.headers(), |_, _| {}),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
-            "/report.json" => match self.settings.refusal(self.address, request, visitor) {
+            "/report.json" => match self.settings.refusal(on, request, visitor) {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
-            "/" => plain(StatusCode::OK, "tare serves /metrics, /report.json, /healthz and /readyz\n"),
-            _ => plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /report.json, /healthz and /readyz\n"),
+            "/" | "/workload" => match self.settings.refusal(on, request, visitor) {
+                None => self.page(path, request.uri().query().unwrap_or_default()),
+                Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
+            },
+            // One that listens is given its stream before it comes here.
+            "/events" => match self.settings.refusal(on, request, visitor) {
+                None => plain(StatusCode::SERVICE_UNAVAILABLE, "too many listen already\n"),
+                Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
+            },
+            path => page::asset(path).unwrap_or_else(|| {
+                plain(StatusCode::NOT_FOUND, "not here; tare serves /metrics, /metrics/cadvisor, /metrics/node, /report.json, /healthz and /readyz\n")
+            }),
         }
     }
 
     fn metrics(&self, headers: &HeaderMap) -> Response<Pieces> {
         self.scrape.answer(self.published().as_ref(), &self.agent, headers, |format, out| encode_own(&self.agent, &self.choice, format, out))
+    }
+
+    fn page(&self, path: &str, asked: &str) -> Response<Pieces> {
+        let Some(published) = self.published() else { return page::empty(StatusCode::SERVICE_UNAVAILABLE, "no report yet: the first look is under way") };
+        self.page.view(path, asked, &published).unwrap_or_else(|| page::empty(StatusCode::NOT_FOUND, "no such workload runs here now"))
+    }
+
+    /// The events for who may see the page; `None`: what `answer` says.
+    fn events<B>(&self, request: &Request<B>, visitor: Visitor, on: IpAddr) -> Option<Response<events::Stream>> {
+        let may = request.uri().path() == "/events" && *request.method() == Method::GET && self.settings.refusal(on, request, visitor).is_none();
+        Some(answer::endless("text/event-stream", may.then(|| self.events.stream()).flatten()?))
     }
 
     fn report(&self) -> Response<Pieces> {
@@ -143,38 +171,45 @@ fn open(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::sample;
 
-    fn site(address: &str, expose: bool) -> Site {
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const OPEN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
+
+    fn site(expose: bool) -> Site {
         let settings = Settings { expose, hosts: vec!["tare.example.com".into()], config_file: None };
-        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, Guard::new(None).unwrap(), address.parse().unwrap(), None)
+        Site::new(watch::channel(None).1, Arc::new(Agent::new()), settings, Guard::new(None).unwrap(), None)
     }
 
-    fn get(site: &Site, path: &str, host: &str) -> StatusCode {
+    fn get(site: &Site, path: &str, host: &str, on: IpAddr) -> StatusCode {
         let request = Request::builder().uri(path).header(header::HOST, host).body(()).unwrap();
-        site.answer(&request, Visitor::Anyone).status()
+        site.answer(&request, Visitor::Anyone, on).status()
     }
 
     #[test]
     fn an_open_address_serves_only_what_is_harmless_until_exposed() {
-        let closed = site("0.0.0.0:9464", false);
+        let closed = site(false);
         for (path, status) in [("/metrics", 200), ("/healthz", 200), ("/readyz", 503), ("/report.json", 403), ("/nowhere", 404)] {
-            assert_eq!(get(&closed, path, "10.0.0.7:9464"), status, "{path}");
+            assert_eq!(get(&closed, path, "10.0.0.7:9464", OPEN), status, "{path}");
         }
-        assert_eq!(get(&site("0.0.0.0:9464", true), "/report.json", "10.0.0.7:9464"), 503);
-        assert_eq!(get(&site("127.0.0.1:9464", false), "/report.json", "127.0.0.1:9464"), 503);
+        assert_eq!(get(&site(true), "/report.json", "10.0.0.7:9464", OPEN), 503);
+        for loopback in [LOOPBACK, "::1".parse().unwrap(), "::ffff:127.0.0.1".parse().unwrap()] {
+            assert_eq!(get(&closed, "/report.json", "127.0.0.1:9464", loopback), 503, "who is on this machine may see it");
+        }
     }
 
     #[test]
     fn a_foreign_host_header_does_not_see_the_report() {
-        let site = site("127.0.0.1:9464", false);
+        let site = site(false);
         for (host, status) in
             [("localhost:9464", 503), ("[::1]:9464", 503), ("tare.example.com", 503), ("evil.example.com", 403), ("", 403), ("localhost.evil.com", 403)]
         {
-            assert_eq!(get(&site, "/report.json", host), status, "{host}");
+            assert_eq!(get(&site, "/report.json", host, LOOPBACK), status, "{host}");
         }
-        assert_eq!(get(&site, "/metrics", "evil.example.com"), 200);
+        assert_eq!(get(&site, "/metrics", "evil.example.com", LOOPBACK), 200);
     }
 
     #[test]
@@ -185,7 +220,7 @@ mod tests {
         let agent = Arc::new(Agent::new());
         let (publish, reports) = watch::channel(Some(Published { report: Arc::new(report), at: Instant::now() }));
         let settings = Settings { expose: false, hosts: Vec::new(), config_file: None };
-        let site = Site::new(reports, Arc::clone(&agent), settings, Guard::new(None).unwrap(), "127.0.0.1:1".parse().unwrap(), None);
+        let site = Site::new(reports, Arc::clone(&agent), settings, Guard::new(None).unwrap(), None);
         for pieces in
             [|site: &Site| site.metrics(&HeaderMap::new()), Site::report].map(|ask| [ask(&site), ask(&site)].map(|answer| answer.into_body().0[0].clone()))
         {
@@ -205,13 +240,13 @@ mod tests {
     fn who_has_said_who_they_are_may_see_the_report_anywhere() {
         let request = Request::builder().uri("/report.json").header(header::HOST, "evil.example.com").body(()).unwrap();
         for (visitor, status) in [(Visitor::Known, 503), (Visitor::Anyone, 403)] {
-            assert_eq!(site("0.0.0.0:9464", false).answer(&request, visitor).status(), status);
+            assert_eq!(site(false).answer(&request, visitor, OPEN).status(), status);
         }
     }
 
     #[test]
     fn only_reading_is_allowed() {
         let request = Request::builder().method(Method::POST).uri("/metrics").body(()).unwrap();
-        assert_eq!(site("127.0.0.1:1", false).answer(&request, Visitor::Anyone).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(site(false).answer(&request, Visitor::Anyone, LOOPBACK).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

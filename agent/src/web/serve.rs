@@ -1,6 +1,7 @@
 //! Accepts connections and answers on each, with a bound on everything: how many, how long their headers, how slow their readers.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::{Pieces, plain};
+use super::answer::{Pieces, Sent, plain};
 use super::guard::Visitor;
 use super::patient::Patient;
 use super::room::{Place, Room, Seat, Served, Serving};
@@ -34,6 +35,8 @@ const LAST: Duration = Duration::from_secs(2);
 pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output = ()>) {
     let room = Room::new(CONNECTIONS);
     let graceful = GracefulShutdown::new();
+    // The page's charts need every report, also while nobody looks.
+    let follower = tokio::spawn(follow(Arc::clone(&site)));
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
@@ -54,18 +57,40 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Out
         }
     }
     drop(listener);
+    follower.abort();
+    site.events.end();
     let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
+}
+
+async fn follow(site: Arc<Site>) {
+    let mut reports = site.reports.clone();
+    reports.mark_changed();
+    while reports.changed().await.is_ok() {
+        if let Some(published) = &*reports.borrow_and_update() {
+            site.page.add(published);
+        }
+    }
+}
+
+/// What a connection's answers need.
+struct Here {
+    site: Arc<Site>,
+    place: Arc<Place>,
+    /// Our end.
+    on: IpAddr,
 }
 
 /// One connection, until it ends or another one needs its place.
 async fn connection(stream: TcpStream, site: Arc<Site>, seat: Seat, watcher: Watcher) {
+    // A connection that is gone already has no address.
+    let Ok(on) = stream.local_addr() else { return };
     let stream = Patient::new(stream, PATIENCE);
-    let place = seat.place();
+    let here = Here { site, place: seat.place(), on: on.ip() };
     let talk = async {
-        match site.guard.tls() {
-            None => requests(stream, site, place, watcher).await,
+        match here.site.guard.tls() {
+            None => requests(stream, here, watcher).await,
             Some(tls) => match tokio::time::timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)).await {
-                Ok(Ok(stream)) => requests(stream, site, place, watcher).await,
+                Ok(Ok(stream)) => requests(stream, here, watcher).await,
                 Ok(Err(problem)) => tracing::debug!("a TLS handshake failed: {problem}"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             },
@@ -77,8 +102,8 @@ async fn connection(stream: TcpStream, site: Arc<Site>, seat: Seat, watcher: Wat
     }
 }
 
-async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, site: Arc<Site>, place: Arc<Place>, watcher: Watcher) {
-    let service = service_fn(|request: Request<Incoming>| answer(&site, &place, request));
+async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, here: Here, watcher: Watcher) {
+    let service = service_fn(|request: Request<Incoming>| answer(&here, request));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADERS);
     if let Err(problem) = watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await {
@@ -86,12 +111,15 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, site: 
     }
 }
 
-async fn answer(site: &Site, place: &Arc<Place>, request: Request<Incoming>) -> Result<Response<Served<Pieces>>, Infallible> {
+async fn answer(Here { site, place, on }: &Here, request: Request<Incoming>) -> Result<Response<Served<Sent>>, Infallible> {
     let serving = Serving::at(place);
     let visitor = if open(request.uri().path()) { Visitor::Anyone } else { site.guard.judge(request.headers()).await };
     let mut answer = match visitor {
-        Visitor::Stranger => stranger(),
-        visitor => site.answer(&request, visitor),
+        Visitor::Stranger => stranger().map(Sent::Pieces),
+        visitor => match site.events(&request, visitor, *on) {
+            Some(events) => events.map(Sent::Stream),
+            None => site.answer(&request, visitor, *on).map(Sent::Pieces),
+        },
     };
     answer.headers_mut().extend(site.guard.headers());
     site.agent.count_request(known(request.uri().path()), answer.status().as_u16());
@@ -107,5 +135,8 @@ fn stranger() -> Response<Pieces> {
 
 /// The path as one of ours, so that strangers cannot make series.
 fn known(path: &str) -> &'static str {
-    ["/", "/metrics", "/healthz", "/readyz", "/report.json"].into_iter().find(|known| *known == path).unwrap_or("other")
+    ["/", "/workload", "/events", "/tare.css", "/tare.js", "/tare.svg", "/metrics", "/metrics/cadvisor", "/metrics/node", "/healthz", "/readyz", "/report.json"]
+        .into_iter()
+        .find(|known| *known == path)
+        .unwrap_or("other")
 }

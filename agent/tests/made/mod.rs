@@ -11,8 +11,9 @@ use smallvec::smallvec;
 
 use collector::identity::{ContainerId, Key};
 use collector::snapshot::{
-    About, Asked, Compose, Container, ContainerAbout, Cpu, CpuSplit, Device, Health, Interface, IoDevice, Limits, Memory, NetOwner, OpenFiles, Pressure, Seen,
-    Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Usage, Weights, Workload,
+    About, Asked, BlockDevice, Compose, Container, ContainerAbout, Cpu, CpuModes, CpuSplit, Device, FileSystem, Health, Interface, IoDevice, Limits, Link,
+    Machine, Memory, NetOwner, OpenFiles, Paging, Pressure, Room, Seen, Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Transfers, Usage, Weights,
+    Workload,
 };
 use collector::units::{Bytes, Cores, Limit, Ratio, Stamp};
 use tare::cost::Cost;
@@ -45,6 +46,7 @@ pub fn workload(key: Key, name: &str) -> WorkloadRow {
             own: Limits::default(),
             limits: Limits::default(),
             usage: Usage::default(),
+            remainder: None,
             containers: Vec::new(),
         },
         rates: Rates::default(),
@@ -77,6 +79,7 @@ pub fn container(id: &str, name: Option<&str>) -> ContainerRow {
         },
         rates: Rates::default(),
         warnings: smallvec![],
+        closing: None,
     }
 }
 
@@ -127,6 +130,29 @@ fn member(n: usize) -> WorkloadRow {
     let mut workload = workload(Key::Task(format!("{n:032x}").as_str().into()), &format!("service-{}", n % 100));
     workload.containers = vec![row];
     workload
+}
+
+/// A machine with a disk, a file system and an interface.
+pub fn machine() -> Machine {
+    let disk = BlockDevice {
+        name: "nvme0n1".into(),
+        device: Device { major: 259, minor: 0 },
+        read: Transfers::default(),
+        written: Transfers::default(),
+        in_flight: 1,
+        busy: Duration::from_millis(5),
+        weighted: Duration::from_millis(7),
+    };
+    let system = FileSystem { source: "/dev/nvme0n1p1".into(), mounted: "/".into(), kind: "xfs".into(), read_only: false, room: Some(Room::default()) };
+    Machine {
+        modes: seen(CpuModes::default()),
+        cpus: vec![(0, CpuModes { idle: Duration::from_secs(90), ..CpuModes::default() })],
+        paging: seen(Paging { faults: Some(1), ..Paging::default() }),
+        disks: seen(vec![disk]),
+        filesystems: [system].into(),
+        links: [Link { name: "eth0".into(), up: Some(true), mtu: None, speed: None }].into(),
+        ..Machine::default()
+    }
 }
 
 /// Every figure of a cgroup known.

@@ -1,6 +1,7 @@
 //! Whose network each container uses, so that every name space is counted once.
 //!
-//! Two witnesses: the inode number of the name space, which is always right, and Docker's word, which stands in where no process could be looked at.
+//! Two witnesses: the inode number of the name space, which is always right, and Docker's word, which stands in where no process could be looked at; the figures of
+//! Docker's stats stand in there, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub(super) struct Networks<'a> {
     owners: Vec<NetOwner>,
     /// By the container's place.
     own: HashMap<usize, &'a Space>,
+    /// By Docker's stats, where the name space was not read; by the container's place.
+    stats: HashMap<usize, &'a Seen<Net>>,
     workloads: BTreeMap<Key, Vec<&'a Space>>,
 }
 
@@ -28,7 +31,17 @@ impl Networks<'_> {
 
     /// The figures that stand at a container.
     pub(super) fn of_container(&self, index: usize) -> Option<Seen<Net>> {
-        self.own.get(&index).map(|space| Seen { at: space.at, from: SourceName::Net, is: space.net.clone() })
+        let space = self.own.get(&index).map(|space| Seen { at: space.at, from: SourceName::Net, is: space.net.clone() });
+        space.or_else(|| self.stats.get(&index).map(|net| Seen::clone(net)))
+    }
+
+    /// Whether of everyone who lives it is known where its traffic is counted, and that is told.
+    pub(super) fn are_told(&self, seen: &[SeenContainer<'_>]) -> bool {
+        seen.iter().enumerate().filter(|(_, one)| one.lives()).all(|(index, _)| match self.owner(index) {
+            NetOwner::Unknown => false,
+            NetOwner::Own => self.own.contains_key(&index) || self.stats.contains_key(&index),
+            NetOwner::Of(_) | NetOwner::Workload | NetOwner::Host => true,
+        })
     }
 
     /// The figures that stand at a task or pod: of several name spaces (one a container in ECS bridge mode) the interfaces of one name are added.
@@ -111,7 +124,8 @@ pub(super) fn share<'a>(seen: &[SeenContainer<'a>], spaces: Option<&'a Spaces>) 
                 match (home, space) {
                     (Some(key), Some(space)) => networks.workloads.entry(key.clone()).or_default().push(space),
                     (None, Some(space)) => drop(networks.own.insert(owner, space)),
-                    (_, None) => {}
+                    (None, None) => networks.stats.extend(seen[owner].stats.and_then(|stats| stats.usage.net.as_ref()).map(|net| (owner, net))),
+                    (Some(_), None) => {}
                 }
             }
         }

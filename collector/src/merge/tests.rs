@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
 use crate::identity::{CgroupPath, PodUid, TaskId};
-use crate::snapshot::{Asked, CgroupVersion, Compose, Cpu, Docker, Interface, Limits, Memory, Net, NetOwner, Seen, Traffic, Weights};
+use crate::snapshot::{Asked, CgroupVersion, Compose, Cpu, Docker, Interface, Limits, Memory, Net, NetOwner, Remainder, Seen, Traffic, Weights};
 use crate::sources::{Network, Space, SpaceOf};
 use crate::units::{Bytes, Cores, Limit};
 
@@ -53,8 +54,29 @@ fn unit(name: &str, ms: u64) -> Group {
 }
 
 fn tree(root_ms: u64, groups: Vec<Group>) -> Arc<Reading> {
+    tree_at(0, root_ms, groups, vec![])
+}
+
+/// A tree read at this second, and who ended before it.
+fn tree_at(second: u64, root_ms: u64, groups: Vec<Group>, ended: Vec<Ended>) -> Arc<Reading> {
     let root = Usage { cpu: cpu(root_ms), ..Usage::default() };
-    reading(SourceName::Cgroup, Told::Tree(Box::new(Tree { version: CgroupVersion::V2, root, groups, cut: 0 })))
+    let told = Told::Tree(Box::new(Tree { version: CgroupVersion::V2, root, groups, ended, cut: 0 }));
+    Arc::new(Reading { from: SourceName::Cgroup, at: at(second as f64), told: Some(told), gaps: vec![] })
+}
+
+fn at(second: f64) -> Stamp {
+    if second == 0.0 {
+        Stamp::default()
+    } else {
+        Stamp { wall: Timestamp::from_millisecond((second * 1e3) as i64).ok(), boot: Some(Duration::from_secs_f64(second)) }
+    }
+}
+
+/// The record of a container that lived from one second to another, last read halfway.
+fn ended(group: Group, from: f64, to: f64) -> Ended {
+    let mut group = group;
+    group.usage.cpu = group.usage.cpu.map(|cpu| Seen { at: at((from + to) / 2.0), ..cpu });
+    Ended { group, made: Some(at(from)), gone: at(to) }
 }
 
 fn named(id: &str, name: &str) -> DockerContainer {
@@ -309,7 +331,7 @@ fn gaps_are_said_once_and_sorted() {
     let snapshot = merge(&[say(vec![gap("b"), gap("a")]), say(vec![gap("b")]), tree(1, vec![])], None);
     assert_eq!(snapshot.gaps, [gap("a"), gap("b")]);
     assert_eq!(merge(&[], None).gaps.len(), 1, "nothing at all is a gap");
-    let cut = Tree { version: CgroupVersion::V2, root: Usage::default(), groups: vec![], cut: 3 };
+    let cut = Tree { version: CgroupVersion::V2, root: Usage::default(), groups: vec![], ended: vec![], cut: 3 };
     let gaps = merge(&[reading(SourceName::Cgroup, Told::Tree(Box::new(cut)))], None).gaps;
     assert!(gaps.len() == 1 && gaps[0].why.starts_with("3 cgroups"), "{gaps:?}");
 }
@@ -435,4 +457,167 @@ fn a_container_that_a_cut_tree_leaves_out_goes_on_running() {
     }
     let second = merge(&[Arc::new(cut), docker(vec![named("a", "web")])], Some(&first));
     assert_eq!(one(&second, "a").state, State::Running);
+}
+
+#[test]
+fn a_container_that_lived_between_two_looks_has_a_row_with_its_last_figures() {
+    let first = merge(&[tree_at(10, 1_000, vec![pod("p", 100), in_pod("p", "a", 90)], vec![])], None);
+    let gone = vec![ended(loose("b", 300), 12.0, 12.5), ended(in_pod("p", "c", 40), 13.0, 13.5), ended(loose("a1", 7), 14.0, 15.0)];
+    let exited = DockerContainer { state: State::Exited, exit: Some(3), started: at(12.1).wall, ended: at(12.4).wall, ..named("b", "job") };
+    let readings = [tree_at(20, 2_000, vec![pod("p", 250), in_pod("p", "a", 200)], gone), docker(vec![exited])];
+    let second = merge(&readings, Some(&first));
+    let [job, init, bare] = ["b", "c", "a1"].map(|id| one(&second, id));
+    assert_eq!(
+        (job.state, job.exit, job.started, job.ended, job.usage.cpu.unwrap().is.time),
+        (State::Exited, Some(3), at(12.1).wall, at(12.4).wall, Duration::from_millis(300))
+    );
+    assert_eq!((bare.state, bare.exit, bare.started, bare.ended), (State::Ended, None, at(14.0).wall, at(15.0).wall));
+    assert_eq!((init.state, &*row(&second, "p").about.name, row(&second, "p").containers.len()), (State::Ended, "p", 2));
+    assert_eq!(row(&second, "job").usage.cpu.unwrap().is.time, Duration::from_millis(300));
+    assert_eq!((row(&first, "p").remainder, row(&second, "p").remainder), (Some(rest(10, 90)), Some(rest(10, 240))));
+    // 1,900 more were used, 150 by the pod and 307 by the two others.
+    assert_eq!((system_ms(&first), system_ms(&second)), (900, 900 + 1_000 - 150 - 307));
+    // A look that did not come in time is merged again: nothing counts twice.
+    let again = merge(&readings, Some(&second));
+    assert_eq!((system_ms(&again), row(&again, "p").remainder), (system_ms(&second), row(&second, "p").remainder));
+}
+
+fn rest(cpu: u64, attributed: u64) -> Remainder {
+    Remainder { cpu: Duration::from_millis(cpu), attributed: Duration::from_millis(attributed) }
+}
+
+#[test]
+fn the_newest_reading_of_one_that_ended_counts_and_what_only_the_look_saw_stays() {
+    let seen_at = |second, ms, pids| Group {
+        usage: Usage { cpu: cpu(ms).map(|cpu| Seen { at: at(second), ..cpu }), pids: seen(pids), ..Usage::default() },
+        ..loose("a", 0)
+    };
+    let first = merge(&[tree_at(10, 100, vec![seen_at(10.0, 5, 3)], vec![])], None);
+    for (second, ms, time) in [(11.0, 9, 9), (9.0, 4, 5)] {
+        let end = Ended {
+            group: Group { usage: Usage { cpu: seen_at(second, ms, 0).usage.cpu, ..Usage::default() }, ..loose("a", 0) },
+            made: Some(at(8.0)),
+            gone: at(11.5),
+        };
+        let last = merge(&[tree_at(20, 200, vec![], vec![end])], Some(&first));
+        let usage = &one(&last, "a").usage;
+        assert_eq!((usage.cpu.unwrap().is.time, usage.pids.map(|pids| pids.is)), (Duration::from_millis(time), Some(3)), "read at {second}");
+    }
+    let unread = Ended { group: Group { start: 0, usage: Usage::default(), ..loose("a", 0) }, made: None, gone: at(13.0) };
+    let last = merge(&[tree_at(20, 200, vec![], vec![unread.clone()])], Some(&first));
+    let one = one(&last, "a");
+    assert_eq!((one.state, one.start, one.ended, one.usage.cpu.unwrap().is.time), (State::Ended, 1, at(13.0).wall, Duration::from_millis(5)));
+    let nobody = Ended { group: Group { usage: Usage::default(), ..loose("z", 0) }, ..unread };
+    assert_eq!(merge(&[tree_at(20, 200, vec![], vec![nobody])], Some(&first)).workloads.len(), 1, "of one that nobody followed there is nothing to say");
+}
+
+#[test]
+fn a_record_that_comes_a_look_late_counts_nothing_twice() {
+    let first = merge(&[tree_at(10, 1_000, vec![loose("a", 500)], vec![])], None);
+    let second = merge(&[tree_at(20, 1_000, vec![], vec![])], Some(&first));
+    let late = Ended { made: None, ..ended(loose("a", 500), 5.0, 20.0) };
+    let third = merge(&[tree_at(30, 1_100, vec![], vec![late])], Some(&second));
+    assert_eq!([&first, &second, &third].map(system_ms), [500, 500, 600]);
+}
+
+#[test]
+fn a_task_that_is_gone_keeps_its_own_figures_and_what_its_containers_used_until_their_end() {
+    let first = merge(&[tree_at(10, 1_000, vec![pod("p", 100), in_pod("p", "a", 90)], vec![])], None);
+    let second = merge(&[tree_at(20, 2_000, vec![], vec![ended(in_pod("p", "a", 120), 5.0, 15.0)])], Some(&first));
+    let pod = row(&second, "p");
+    assert_eq!((pod.state, pod.usage.cpu.unwrap().is.time, pod.remainder), (State::Ended, Duration::from_millis(130), Some(rest(10, 120))));
+    let short = merge(&[tree_at(20, 2_000, vec![], vec![ended(in_pod("q", "b", 70), 15.0, 16.0)])], Some(&first));
+    assert_eq!((row(&short, "q").usage.cpu.unwrap().is.time, row(&short, "q").remainder), (Duration::from_millis(70), None));
+}
+
+/// What one container of a pod does between two looks.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// It uses CPU (and is made first where it is not there).
+    Runs(u64),
+    /// It uses CPU, is read, uses more and ends.
+    Ends(u64, u64),
+    /// The same, with nobody to see the end.
+    Vanishes(u64),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        (0..500_u64).prop_map(Turn::Runs),
+        (0..500_u64, 0..100_u64).prop_map(|(read, more)| Turn::Ends(read, more)),
+        (0..500_u64).prop_map(Turn::Vanishes)
+    ]
+}
+
+proptest! {
+    /// Readings of one instant add up exactly, whoever comes and goes: all that containers were ever seen to use, and the remainder, are the pod's counter.
+    #[test]
+    fn a_pod_is_its_containers_and_its_remainder(looks in vec((vec((0..4_usize, turn()), 0..6), 0..50_u64), 1..10)) {
+        let ids = ["a", "b", "c", "d"];
+        let (mut total, mut own, mut runs, mut before): (u64, u64, u64, Option<Snapshot>) = (7, 7, 0, None);
+        let mut alive: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+        // By run: what was seen of it last.
+        let mut seen_of: BTreeMap<u64, u64> = BTreeMap::new();
+        for (look, (turns, more)) in looks.into_iter().enumerate() {
+            let begin = 10.0 * look as f64 + 1.0;
+            let mut gone = Vec::new();
+            (total, own) = (total + more, own + more);
+            for (n, (who, turn)) in turns.into_iter().enumerate() {
+                let when = begin + n as f64 + 1.0;
+                let run = alive.entry(who).or_insert_with(|| { runs += 1; (runs, 0) });
+                let (Turn::Runs(used) | Turn::Ends(used, _) | Turn::Vanishes(used)) = turn;
+                run.1 += used;
+                total += used;
+                let (start, time) = *run;
+                match turn {
+                    Turn::Runs(_) => {}
+                    Turn::Ends(_, after) => {
+                        total += after;
+                        own += after;
+                        alive.remove(&who);
+                        seen_of.insert(start, time);
+                        gone.push(ended(Group { start, ..in_pod("p", ids[who], time) }, when, when + 0.5));
+                    }
+                    Turn::Vanishes(_) => {
+                        alive.remove(&who);
+                        own += time - seen_of.get(&start).copied().unwrap_or(0);
+                    }
+                }
+            }
+            // Not every record is of one that was made after the last look.
+            for record in &mut gone {
+                let known = before.as_ref().is_some_and(|before| before.workloads.iter().flat_map(|row| &row.containers).any(|one| one.start == record.group.start));
+                record.made = record.made.filter(|_| !known);
+            }
+            let mut groups = vec![pod("p", total)];
+            for (who, (start, time)) in &alive {
+                seen_of.insert(*start, *time);
+                groups.push(Group { start: *start, ..in_pod("p", ids[*who], *time) });
+            }
+            let now = merge(&[tree_at(begin as u64 + 9, 10_000, groups, gone)], before.as_ref());
+            let left = row(&now, "p").remainder.unwrap();
+            let children: u64 = seen_of.values().sum();
+            prop_assert_eq!(left, rest(own, children));
+            prop_assert_eq!(left.cpu + left.attributed, Duration::from_millis(total));
+            before = Some(now);
+        }
+    }
+
+    /// Whatever the readings say: the remainder never goes down, and with the children never says less than the counter.
+    #[test]
+    fn a_remainder_never_goes_backwards(looks in vec((0..900_u64, btree_map(id(), (1..3_u64, 0..500_u64), 0..5)), 1..8)) {
+        let mut before: Option<Snapshot> = None;
+        let mut counter = 0;
+        for (more, containers) in looks {
+            counter += more;
+            let mut groups = vec![pod("p", counter)];
+            groups.extend(containers.iter().map(|(id, (start, ms))| Group { start: *start, ..in_pod("p", id, *ms) }));
+            let now = merge(&[tree(9_000, groups)], before.as_ref());
+            let left = row(&now, "p").remainder.unwrap();
+            let then = before.as_ref().and_then(|before| row(before, "p").remainder).unwrap_or_default();
+            prop_assert!(left.cpu >= then.cpu && left.attributed >= then.attributed);
+            prop_assert!(left.cpu + left.attributed >= Duration::from_millis(counter));
+            before = Some(now);
+        }
+    }
 }

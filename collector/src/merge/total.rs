@@ -62,8 +62,11 @@ pub(super) fn processes(containers: &[Container]) -> (Option<Seen<u64>>, Option<
     (processes, add(&running, |usage| usage.files, add_files))
 }
 
+/// What the running ones use; once all have ended, what they used in the end.
 fn running(containers: &[Container]) -> SmallVec<[&Usage; 8]> {
-    containers.iter().filter(|one| matches!(one.state, State::Running | State::Paused)).map(|one| &one.usage).collect()
+    let runs = |one: &Container| matches!(one.state, State::Running | State::Paused);
+    let any = containers.iter().any(runs);
+    containers.iter().filter(|one| !any || runs(one)).map(|one| &one.usage).collect()
 }
 
 fn add<T>(running: &[&Usage], group: impl Fn(&Usage) -> Option<Seen<T>>, plus: impl Fn(&mut T, T)) -> Option<Seen<T>> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt};
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
@@ -63,6 +64,29 @@ const INSPECTED: [&[&str]; 30] = [
 const VERSION: [&[&str]; 4] = [&["Version"], &["ApiVersion"], &["MinAPIVersion"], &["Os"]];
 const INFO: [&[&str]; 3] = [&["DockerRootDir"], &["CgroupDriver"], &["CgroupVersion"]];
 
+const MEASURED: [&[&str]; 15] = [
+    &["read"],
+    &["preread"],
+    &["cpu_stats", "online_cpus"],
+    &["cpu_stats", "cpu_usage", "total_usage"],
+    &["cpu_stats", "cpu_usage", "usage_in_usermode"],
+    &["cpu_stats", "cpu_usage", "usage_in_kernelmode"],
+    &["cpu_stats", "throttling_data", "periods"],
+    &["cpu_stats", "throttling_data", "throttled_periods"],
+    &["cpu_stats", "throttling_data", "throttled_time"],
+    &["memory_stats", "usage"],
+    &["memory_stats", "max_usage"],
+    &["memory_stats", "failcnt"],
+    &["memory_stats", "limit"],
+    &["pids_stats", "current"],
+    &["pids_stats", "limit"],
+];
+const COUNTERS: [&[&str]; 8] =
+    [&["rx_bytes"], &["rx_packets"], &["rx_errors"], &["rx_dropped"], &["tx_bytes"], &["tx_packets"], &["tx_errors"], &["tx_dropped"]];
+/// Stats asked for at once: Docker 20.10 makes each wait up to a second.
+const AT_ONCE: usize = 32;
+const STATS: &str = "stream=false&one-shot=true";
+
 const LIST: &str = "/containers/json?all=true";
 /// How the questions for one container end.
 pub(super) const INSPECT: &str = "/json";
@@ -90,6 +114,35 @@ pub(super) async fn docker(address: &Address) -> (Map<String, Value>, HashMap<Co
     }
     answers.insert(format!("GET {LIST}"), answered(status, rows.iter().map(|(_, row)| pick(row, &LISTED)).collect()));
     (answers, pids)
+}
+
+/// What Docker's stats say of these containers: asked only where the cgroup tree does not show them.
+pub(super) async fn stats(address: &Address, of: &[&ContainerId]) -> Map<String, Value> {
+    let (client, by) = (Client::new(address.clone()), Instant::now() + PATIENCE);
+    let client = &client;
+    let asked = of.iter().map(|id| {
+        let path = format!("/containers/{id}/stats?{STATS}");
+        async move { (ask(client, &path, by).await, path) }
+    });
+    let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+    answers.into_iter().filter_map(|(answer, path)| answer.map(|(status, body)| (format!("GET {path}"), answered(status, measured(&body))))).collect()
+}
+
+/// The figures of one answer that are read.
+fn measured(body: &Value) -> Value {
+    let mut kept = pick(body, &MEASURED);
+    if let Some(stat) = body["memory_stats"]["stats"].as_object() {
+        // Names of the kernel's, each with a number.
+        kept["memory_stats"]["stats"] = stat.iter().filter(|(_, value)| value.is_number()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    }
+    for list in ["io_service_bytes_recursive", "io_serviced_recursive"] {
+        let rows = body["blkio_stats"][list].as_array();
+        kept["blkio_stats"][list] = rows.map_or(Value::Null, |rows| rows.iter().map(|row| pick(row, &[&["major"], &["minor"], &["op"], &["value"]])).collect());
+    }
+    if let Some(networks) = body["networks"].as_object() {
+        kept["networks"] = networks.iter().map(|(name, counters)| (name.clone(), pick(counters, &COUNTERS))).collect();
+    }
+    kept
 }
 
 /// The metadata service's answers, where it is one. The account's number is not among them.
@@ -165,5 +218,12 @@ mod tests {
         assert_eq!(kept["State"]["Health"], json!({ "Status": "healthy" }));
         assert_eq!(pick(&json!({ "Id": "a1", "Labels": null }), &LISTED), json!({ "Id": "a1" }));
         assert_eq!(pick(&json!({ "Names": ["/web"] }), &LISTED), json!({ "Names": ["/web"] }));
+        let stats = json!({ "read": "now", "name": "CANARY", "id": "CANARY", "pids_stats": { "current": 2, "x": "CANARY" },
+            "memory_stats": { "usage": 1, "stats": { "anon": 5, "x": "CANARY", "y": { "z": "CANARY" } } }, "networks": { "eth0": { "rx_bytes": 1, "x": "CANARY" } },
+            "blkio_stats": { "io_service_bytes_recursive": [{ "major": 8, "minor": 0, "op": "read", "value": 1, "x": "CANARY" }], "io_serviced_recursive": null, "x": "CANARY" } });
+        let kept = measured(&stats);
+        assert!(!kept.to_string().contains("CANARY"), "{kept}");
+        assert_eq!((&kept["memory_stats"]["stats"], &kept["networks"]), (&json!({ "anon": 5 }), &json!({ "eth0": { "rx_bytes": 1 } })));
+        assert_eq!(kept["blkio_stats"]["io_service_bytes_recursive"], json!([{ "major": 8, "minor": 0, "op": "read", "value": 1 }]));
     }
 }

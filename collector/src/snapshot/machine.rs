@@ -14,6 +14,9 @@ use crate::units::{Bytes, seconds};
 pub struct Machine {
     /// CPU time by what the CPUs did, over all of them (`/proc/stat`).
     pub modes: Option<Seen<CpuModes>>,
+    /// The same of each CPU that is online, by its number, 1,024 at most. In no report: it is long, and only a node overview asks for it.
+    #[serde(skip)]
+    pub cpus: Vec<(u32, CpuModes)>,
     /// What the scheduler did (`/proc/stat`).
     pub activity: Option<Seen<Activity>>,
     /// `/proc/meminfo`.

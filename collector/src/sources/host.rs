@@ -98,6 +98,7 @@ impl HostFiles {
             let stat = machine::stat(&text);
             (host.booted, host.cores) = (stat.booted, stat.cores);
             host.usage.cpu = stat.cpu.map(|cpu| self.now(cpu));
+            machine.cpus = stat.cpus;
             machine.modes = stat.modes.map(|modes| self.now(modes));
             machine.activity = (stat.activity != Activity::default()).then(|| self.now(stat.activity));
         }
@@ -381,9 +382,12 @@ mod tests {
             ("proc/diskstats", "259 0 nvme0n1 1 0 8 0 2 0 16 0 0 20 0\n259 1 nvme0n1p1 1 0 8 0 2 0 16 0 0 20 0\n"),
             (
                 "proc/1/net/dev",
-                "a|b\n eth0: 5 0 0 0 0 0 0 0 6 0 0 0 0 0 0 0\n veth12: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n eni1: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n",
+                "a|b\n eth0: 5 0 0 0 0 0 0 0 6 0 0 0 0 0 0 0\n veth12: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n eni1: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n \
+                 virbr0: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n docker0: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n eth0.7: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n",
             ),
             ("proc/1/net/snmp", "Tcp: RetransSegs\nTcp: 3\n"),
+            ("sys/class/net/virbr0/uevent", "DEVTYPE=bridge\nINTERFACE=virbr0\nIFINDEX=4\n"),
+            ("sys/class/net/eth0.7/uevent", "DEVTYPE=vlan\nINTERFACE=eth0.7\nIFINDEX=5\n"),
             ("proc/sys/fs/file-nr", "521\t0\t1000\n"),
             ("proc/sys/net/netfilter/nf_conntrack_count", "9\n"),
             ("sys/class/net/eth0/operstate", "up\n"),
@@ -400,7 +404,11 @@ mod tests {
         let disks = &machine.disks.as_ref().unwrap().is;
         assert_eq!((disks.len(), &*disks[0].name, disks[0].busy), (1, "nvme0n1", Duration::from_millis(20)));
         assert_eq!(host.usage.io.unwrap().is[0].written, Bytes(16 * 512));
-        assert_eq!(host.usage.net.unwrap().is.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["eth0"], "what ends in a container is the container's");
+        assert_eq!(
+            host.usage.net.unwrap().is.iter().map(|one| &*one.name).collect::<Vec<_>>(),
+            ["eth0", "eth0.7"],
+            "what ends in a container is the container's"
+        );
         assert_eq!(host.usage.sockets.unwrap().is.tcp.retransmitted, Some(3));
         assert_eq!((machine.files, machine.conntrack), (Some(Used { used: 521, most: Some(1000) }), Some(Used { used: 9, most: None })));
         let up = Link { name: "eth0".into(), up: Some(true), mtu: None, speed: Some(Bytes(1_250_000_000)) };

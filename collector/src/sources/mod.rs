@@ -38,6 +38,14 @@ pub trait Source: Send {
 
     /// One read, done by `by`. It never fails: what cannot be read is a gap in the reading.
     fn read(&mut self, by: Instant) -> BoxFuture<'_, Reading>;
+
+    /// Whether it stands in for others. Such a one is asked last, after the kernel's files were read, and is shown what all of them said.
+    fn stands_in(&self) -> bool {
+        false
+    }
+
+    /// Shows one that stands in what the others said at this look, those that failed among them.
+    fn hear(&mut self, _said: &[Arc<Reading>]) {}
 }
 
 /// A source made of kernel files. A file system may hang (NFS), so it runs on a thread of its own.
@@ -62,6 +70,16 @@ pub struct Reading {
     pub gaps: Vec<Gap>,
 }
 
+/// What is missing where a source gave no answer at all: it hangs, rests or broke. It may know more than we do.
+pub const UNANSWERED: &str = "reading";
+
+impl Reading {
+    /// Whether the source itself spoke: it told something, or knows why it cannot.
+    pub fn is_answer(&self) -> bool {
+        self.told.is_some() || !self.gaps.iter().any(|gap| &*gap.what == UNANSWERED)
+    }
+}
+
 /// What a source can say.
 #[derive(Clone, Debug)]
 pub enum Told {
@@ -73,6 +91,8 @@ pub enum Told {
     Host(Box<Host>),
     /// The Docker daemon and its containers.
     Docker(Containers),
+    /// What Docker's stats say of containers that the tree does not show.
+    Stats(Stats),
     /// The EC2 instance.
     Instance(Instance),
 }
@@ -86,8 +106,22 @@ pub struct Tree {
     pub root: Usage,
     /// One row a cgroup.
     pub groups: Vec<Group>,
+    /// Containers whose cgroup was removed since the last look, in that order. Empty where nobody watched: a recorded host, no inotify.
+    pub ended: Vec<Ended>,
     /// Groups left out because there were more than the settings allow.
     pub cut: u64,
+}
+
+/// A container whose cgroup is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// What was last read of it; its limits and weights never are. One that was there before Tare began to watch, or that was gone before it could be read,
+    /// has no figures, and `start` may be 0: not known.
+    pub group: Group,
+    /// When its cgroup was made, if that was seen.
+    pub made: Option<Stamp>,
+    /// When its cgroup was removed.
+    pub gone: Stamp,
 }
 
 /// One cgroup.
@@ -149,6 +183,26 @@ pub struct Containers {
     pub containers: Vec<Arc<DockerContainer>>,
     /// Containers left out because there were more than the settings allow.
     pub cut: u64,
+}
+
+/// What Docker's stats say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Containers that run and are not in the tree. Sorted by id.
+    pub containers: Vec<ContainerStats>,
+    /// Online CPUs of the daemon's machine.
+    pub online: Option<u32>,
+}
+
+/// One container, by Docker's stats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerStats {
+    /// Who it is.
+    pub id: ContainerId,
+    /// What it uses, each group stamped with the daemon's own time of reading. The network is that of the name space it is in.
+    pub usage: Usage,
+    /// Memory and pids as its cgroup has them; all else is unknown.
+    pub limits: Limits,
 }
 
 /// One container, from list and inspect. The environment, the command and the health log are never kept.

@@ -4,8 +4,8 @@
 //! (tried on kernel 6.18). The same as that of process 1 is the host's own network.
 //!
 //! The file stays open and is read again in place, one pread a tick. An open file keeps its name space alive even when the last process has gone, so it is closed in the
-//! first look that does not see a container of it. What its sockets did is told by four more files; they are opened anew at every sixth look, each name space at
-//! a turn of its own.
+//! first look that does not see a container of it. What its sockets did is told by four more files, which cost
+//! some 120 us together where `net/dev` costs 7: they are opened anew about one name space a look.
 
 pub mod dev;
 pub mod processes;
@@ -53,7 +53,13 @@ struct Kept {
     /// The process that was looked at.
     pid: u32,
     place: Place,
+    /// Looks at which it will be asked once more whether it is still in the host's.
+    doubts: u8,
 }
+
+/// runc puts its first process into a container's cgroup while that is still in the host's name space, and a moment later goes on with
+/// another in the container's own (`libcontainer/process_linux.go`, `initProcess.start`).
+const DOUBTS: u8 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -71,8 +77,8 @@ struct Open {
     pid: u32,
     /// Its sockets at their last turn.
     sockets: Option<Arc<Seen<Sockets>>>,
-    /// They never had a turn.
-    new: bool,
+    /// The look in which they have their next turn.
+    due: u64,
 }
 
 /// A container without a known process: the scan leaves it alone for 1 look, then 2, 4, … up to 64.
@@ -91,8 +97,8 @@ struct Wanted<'a> {
     pid: Option<u32>,
 }
 
-/// Sockets have their turn in every sixth look: their files would triple what a name space costs.
-const SOCKETS_EVERY: u64 = 6;
+/// Sockets of few name spaces have their turn in every sixth look, those of many in every thirtieth (five minutes at the default interval): about one a look.
+const SOCKETS_EVERY: std::ops::RangeInclusive<u64> = 6..=30;
 
 /// No file is read beyond this.
 const FILE_LIMIT: usize = 1 << 20;
@@ -107,10 +113,25 @@ impl NetSpaces {
     /// Finds the place of every container that has none, or another process or cgroup than before.
     fn find(&mut self, wanted: &BTreeMap<&ContainerId, Wanted<'_>>) {
         self.kept.retain(|id, kept| wanted.get(id).is_some_and(|one| kept.start == one.start && (one.pid.is_none() || kept.named == one.pid)));
+        self.doubt();
         self.unfound.retain(|id, unfound| wanted.get(id).is_some_and(|one| unfound.start == one.start));
         let mut missing: Vec<(&ContainerId, &Wanted<'_>)> = wanted.iter().filter(|(id, _)| !self.kept.contains_key(**id)).map(|(id, one)| (*id, one)).collect();
         missing.retain(|(id, one)| !one.pid.is_some_and(|pid| processes::belongs(&self.roots, pid, id) && self.keep(id, one, pid)));
         self.scan(&missing);
+    }
+
+    /// Forgets those who were seen in the host's name space when they were young, and have left it or ended since.
+    fn doubt(&mut self) {
+        let doubtful = |(_, kept): &(&ContainerId, &Kept)| kept.place == Place::Host && kept.doubts > 0;
+        let asked: Vec<ContainerId> = self.kept.iter().filter(doubtful).map(|(id, _)| id.clone()).collect();
+        for id in asked {
+            let Some(pid) = self.kept.get(&id).map(|kept| kept.pid) else { continue };
+            if self.enter(pid).ok().map(|(space, ..)| space) != self.host {
+                self.kept.remove(&id);
+            } else if let Some(kept) = self.kept.get_mut(&id) {
+                kept.doubts -= 1;
+            }
+        }
     }
 
     fn scan(&mut self, missing: &[(&ContainerId, &Wanted<'_>)]) {
@@ -147,9 +168,9 @@ impl NetSpaces {
         }
         let place = if self.host == Some(space) { Place::Host } else { Place::Space(space) };
         if place != Place::Host && !self.open.contains_key(&space) && self.open.len() < self.settings.max_spaces {
-            self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, new: true });
+            self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, due: 0 });
         }
-        self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place });
+        self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place, doubts: DOUBTS });
         self.unfound.remove(id);
         true
     }
@@ -175,6 +196,7 @@ impl NetSpaces {
         let mut spaces = Vec::with_capacity(self.open.len());
         let mut places = HashMap::with_capacity(self.open.len());
         let (mut lost, mut cut, mut torn) = (Vec::new(), 0, 0);
+        let every = (self.open.len() as u64).clamp(*SOCKETS_EVERY.start(), *SOCKETS_EVERY.end());
         for (&id, open) in &mut self.open {
             let length = match read_again(&open.file, &mut self.bytes) {
                 Ok(length) => length,
@@ -191,7 +213,9 @@ impl NetSpaces {
             }
             open.net = dev.net;
             cut += dev.cut;
-            if open.new || self.roots.recorded.is_some() || (self.look + id).is_multiple_of(SOCKETS_EVERY) {
+            if open.due <= self.look || self.roots.recorded.is_some() {
+                // Those that came in one look have their next turns in different ones.
+                open.due = self.look + if open.due == 0 { 1 + id % every } else { every };
                 open.read_sockets(id, &self.roots, &self.kept, &mut self.bytes);
             }
             places.insert(id, spaces.len());
@@ -225,7 +249,6 @@ impl Open {
                 read(self.pid, self.path.parent()?)
             });
         }
-        self.new = false;
         self.sockets = sockets.map(|is| Arc::new(Seen { at: roots.clock.now(), from: SourceName::Net, is }));
     }
 }
@@ -297,7 +320,7 @@ fn wanted(known: &[Arc<Reading>]) -> BTreeMap<&ContainerId, Wanted<'_>> {
                     }
                 }
             }
-            Told::Spaces(_) | Told::Host(_) | Told::Instance(_) => {}
+            Told::Spaces(_) | Told::Host(_) | Told::Stats(_) | Told::Instance(_) => {}
         }
     }
     wanted
@@ -428,7 +451,7 @@ mod tests {
             usage: Usage::default(),
         };
         let groups = containers.iter().map(group).collect();
-        told(SourceName::Cgroup, Told::Tree(Box::new(Tree { version: CgroupVersion::V2, root: Usage::default(), groups, cut: 0 })))
+        told(SourceName::Cgroup, Told::Tree(Box::new(Tree { version: CgroupVersion::V2, root: Usage::default(), groups, ended: vec![], cut: 0 })))
     }
 
     fn docker(containers: &[(&str, u32)]) -> Arc<Reading> {
@@ -487,6 +510,26 @@ mod tests {
         assert_eq!(look(&mut spaces, &known).0["bb"], Some(150), "nothing is looked for again in the steady tick");
         assert!(look(&mut spaces, &[tree(&[])]).0.is_empty());
         assert!(spaces.open.is_empty(), "an open file would keep the name space alive");
+    }
+
+    #[test]
+    fn who_was_seen_in_the_host_s_name_space_before_it_left_it_is_looked_for_again() {
+        let proc = Proc::new();
+        proc.joins(20, "0::/docker-aa.scope", 1);
+        proc.joins(30, "0::/docker-bb.scope", 1);
+        proc.joins(40, "0::/docker-cc.scope", 1);
+        let mut spaces = proc.spaces();
+        let known = [tree(&[("aa", 1), ("bb", 1), ("cc", 1)])];
+        assert_eq!(look(&mut spaces, &known), (of(&[("aa", None), ("bb", None), ("cc", None)]), 0));
+        // One went on as another process, one has a name space of its own now, one is in the host's for good.
+        proc.ends(20);
+        proc.process(21, "0::/docker-aa.scope", 5);
+        fs::remove_file(proc.0.path().join("30/net/dev")).unwrap();
+        proc.process(30, "0::/docker-bb.scope", 6);
+        assert_eq!(look(&mut spaces, &known), (of(&[("aa", Some(5)), ("bb", Some(6)), ("cc", None)]), 0));
+        look(&mut spaces, &known);
+        look(&mut spaces, &known);
+        assert_eq!(spaces.kept[&ContainerId::from("cc")].doubts, 0, "and is then believed");
     }
 
     #[test]

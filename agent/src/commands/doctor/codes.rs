@@ -52,6 +52,12 @@ codes! {
     UNCOUNTED "TARE-006" Warning "this kernel does not count at block devices in cgroup v1"
         costs "what containers read from and write to disks is unknown"
         fix "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)";
+    STATS "TARE-007" Warning "containers are measured by Docker's stats"
+        costs "their pressure, processes killed for memory and the limits above them are unknown; each sample takes the Docker daemon about 1.6 ms of CPU"
+        fix "give Tare the host's tree: -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro";
+    STATS_PART "TARE-008" Warning "Docker's stats do not measure all containers"
+        costs "what these containers use is unknown or old"
+        fix "see the daemon's log: journalctl -u docker";
 
     DOCKER "TARE-010" Ok "Docker answers";
     NO_SOCKET "TARE-011" Warning "there is no Docker socket"
@@ -154,6 +160,7 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
         || match gap.from {
             SourceName::Cgroup => &TREE_FILES,
             SourceName::Docker => &DOCKER_ODD,
+            SourceName::DockerStats => &STATS_PART,
             SourceName::Imds => &IMDS_ODD,
             SourceName::Net => &NETWORK,
             SourceName::Host | SourceName::Settings => &HOST,

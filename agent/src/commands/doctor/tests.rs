@@ -86,7 +86,7 @@ error    TARE-061  127.0.0.1:9464 cannot be served on: Address already in use
 
 #[test]
 fn reasons_of_sources_have_their_codes() {
-    use SourceName::{Cgroup, Docker, Host, Imds, Net};
+    use SourceName::{Cgroup, Docker, DockerStats, Host, Imds, Net};
     for (from, what, why, code) in [
         (Cgroup, "containers", "no cgroup tree with a controller is mounted below /sys", "TARE-002"),
         (Cgroup, "memory.stat", "of cgroup /a cannot be read: Permission denied (os error 13)", "TARE-003"),
@@ -100,6 +100,7 @@ fn reasons_of_sources_have_their_codes() {
         (Docker, "containers", "Docker 19.03 speaks API 1.40, Tare needs 1.41 or newer", "TARE-015"),
         (Docker, "containers", "/x: no answer within 2 s", "TARE-016"),
         (Docker, "containers", "2 containers could not be inspected", "TARE-017"),
+        (DockerStats, "containers", "2 containers did not answer within 4 s", "TARE-008"),
         (Imds, "instance", "http://169.254.169.254: no answer within 1 s: not EC2, or blocked", "TARE-022"),
         (Imds, "instance", "a proxy stands in between", "TARE-023"),
         (Net, "network", "no process of 3 containers could be looked at", "TARE-040"),
@@ -107,6 +108,26 @@ fn reasons_of_sources_have_their_codes() {
     ] {
         assert_eq!(codes::of_gap(&gap(from, what, why)).code, code, "{why}");
     }
+}
+
+#[test]
+fn containers_that_the_tree_does_not_show_are_a_finding_with_its_price() {
+    let mut report = ec2();
+    report.host.seen.cgroups = None;
+    report.gaps = vec![gap(SourceName::Cgroup, "containers", "no cgroup tree with a controller is mounted below /sys")];
+    let levels = |report: &Report| {
+        let found = findings(report, &settings(), &Facts::default());
+        let of = |code: &str| found.iter().find(|finding| finding.code == code).map(|finding| (finding.level, finding.what.clone()));
+        (of("TARE-002").map(|(level, _)| level), of("TARE-007").map(|(_, what)| what))
+    };
+    assert_eq!(levels(&report), (Some(Level::Error), None));
+    let containers: Vec<_> = report.workloads.iter_mut().flat_map(|row| &mut row.containers).collect();
+    let all = containers.len();
+    for container in containers.into_iter().skip(1) {
+        container.seen.usage.memory.as_mut().unwrap().from = SourceName::DockerStats;
+    }
+    let said = format!("Docker's stats measure {} of {all} containers: the cgroup tree does not show them", all - 1);
+    assert_eq!(levels(&report), (Some(Level::Warning), Some(said)));
 }
 
 #[test]

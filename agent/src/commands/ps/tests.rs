@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use collector::snapshot::{About, ContainerAbout, Gap, SourceName};
 
+use collector::snapshot::Health;
+
 use super::*;
 use crate::sample;
 
@@ -71,12 +73,12 @@ fn states_say_what_happened() {
         (ended(Some(137), Some(true)), ("out of memory", Tone::Alarm)),
         (ended(None, None), ("ended", Tone::Quiet)),
     ] {
-        assert_eq!(state(State::Exited, Some(&container)), (said.0.into(), said.1));
+        assert_eq!(words::state(State::Exited, Some(&container)), (said.0.into(), said.1));
     }
-    assert_eq!(state(State::Ended, None), ("ended".into(), Tone::Quiet));
+    assert_eq!(words::state(State::Ended, None), ("ended".into(), Tone::Quiet));
     let mut sick = sample::container("x", 0.1, 1, NetOwner::Own);
     sick.seen.health = Some(Health::Unhealthy);
-    assert_eq!(state(State::Running, Some(&sick)), ("unhealthy".into(), Tone::Alarm));
+    assert_eq!(words::state(State::Running, Some(&sick)), ("unhealthy".into(), Tone::Alarm));
 }
 
 #[test]

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 
 use super::gaps::{Gaps, Trouble};
 use super::mounts::Mounts;
-use crate::roots::{Roots, read_again};
+use super::quiet::Moves;
+use crate::roots::{Clock, Roots, read_again};
 
 /// One mounted hierarchy: v2's only one, or a v1 controller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct File<T: 'static> {
     pub name: &'static str,
     /// What stands in for it on kernels that do not have it.
     pub older: Option<&'static str>,
+    /// When it can say something new.
+    pub moves: Moves,
     /// Takes the text; `false` if it is not what the kernel writes.
     pub take: fn(&[u8], &mut T) -> bool,
 }
@@ -171,20 +174,62 @@ impl Files {
         self.roots.recorded.is_some()
     }
 
+    /// What the time is taken from.
+    pub fn clock(&self) -> Clock {
+        self.roots.clock
+    }
+
     /// What stands where.
     pub fn mounts(&self) -> &Mounts {
         &self.mounts
     }
 
+    /// Whether the folder mounted here is not the top of its hierarchy, as in a container without the host's mounts. The kernel gives the top the inode
+    /// number 1 (fs/kernfs/dir.c, `kernfs_create_root`); mountinfo does not tell, because in a cgroup name space of its own every tree begins with `/`.
+    pub fn is_part(&self) -> bool {
+        const TOP: u64 = 1;
+        // CGROUP_SUPER_MAGIC and CGROUP2_SUPER_MAGIC of linux/magic.h.
+        const CGROUPS: [i64; 2] = [0x27e0eb, 0x6367_7270];
+        let Some(path) = self.layers.first().zip(self.walked.first()).map(|(layer, mount)| layer.join(mount)) else { return false };
+        let real = || rustix::fs::statfs(&path).is_ok_and(|about| CGROUPS.contains(&about.f_type));
+        !self.recorded() && rustix::fs::stat(&path).is_ok_and(|about| about.st_ino != TOP) && real()
+    }
+
+    /// The folder of a cgroup in the first of the walked trees.
+    pub fn place(&self, at: &str) -> Option<PathBuf> {
+        Some(self.layers.first()?.join(self.walked.first()?).join(at.trim_start_matches('/')))
+    }
+
     /// Reads `files` of the cgroup at `at` and takes what they say. The first `keep` descriptors, the folder's own among them where not all
     /// files fit, stay open in `kept`. `again` asks anew for what was missing.
     pub fn read<T>(&mut self, at: &str, files: &'static [File<T>], kept: &mut Kept, keep: usize, again: bool, into: &mut T) -> Found {
+        self.read_but(at, files, kept, keep, again, into, |_, _| false)
+    }
+
+    /// The same, but for files that `holds` says need not be read, by how they move and what was read so far.
+    #[allow(clippy::too_many_arguments, reason = "what a read is told, and one question")]
+    pub fn read_but<T>(
+        &mut self,
+        at: &str,
+        files: &'static [File<T>],
+        kept: &mut Kept,
+        keep: usize,
+        again: bool,
+        into: &mut T,
+        holds: impl Fn(Moves, &T) -> bool,
+    ) -> Found {
         if kept.files.len() != files.len() {
             kept.files = files.iter().map(|_| Slot::New).collect();
         }
-        let (keep_door, keep_files) = if keep >= files.len() { (false, keep) } else { (keep > 0, keep.saturating_sub(1)) };
+        // Of so few descriptors none is spent on the folder: the hottest files have them.
+        let keep_door = keep > 2 && keep < files.len();
+        let keep_files = keep - usize::from(keep_door);
         let mut found = Found::Nothing;
         for (index, file) in files.iter().enumerate() {
+            if holds(file.moves, into) {
+                self.pass_by(at, file, &mut kept.files[index], index < keep_files);
+                continue;
+            }
             match self.read_one(at, file, kept, index, index < keep_files, again, into) {
                 Found::Some => found = Found::Some,
                 Found::Nothing => {}
@@ -198,6 +243,15 @@ impl Files {
             kept.door = None;
         }
         found
+    }
+
+    /// Leaves a file unread; what is known of it stays said.
+    fn pass_by<T>(&mut self, at: &str, file: &File<T>, slot: &mut Slot, keep: bool) {
+        match slot {
+            Slot::Open(_, older) if !keep => *slot = Slot::Closed(*older),
+            Slot::Unsupported => self.gaps.add(file.name, Trouble::Unsupported, at),
+            _ => {}
+        }
     }
 
     /// Reads files that never stay open. `Nothing` if none is there.

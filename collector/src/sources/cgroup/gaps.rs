@@ -43,6 +43,11 @@ impl Gaps {
         self.0.iter().filter(|(_, trouble, ..)| *trouble == Trouble::Full).map(|(_, _, count, _)| count).sum()
     }
 
+    /// How many files told less than they should; what a kernel does not support is no fault of theirs.
+    pub fn troubles(&self) -> u64 {
+        self.0.iter().filter(|(_, trouble, ..)| *trouble != Trouble::Unsupported).map(|(_, _, count, _)| count).sum()
+    }
+
     /// The gaps they are, and a fresh start.
     pub fn take(&mut self) -> Vec<Gap> {
         let of_files = self.0.drain(..).map(|(what, trouble, count, at)| gap(what, &why(what, trouble, count, if at.is_empty() { "/" } else { &at })));

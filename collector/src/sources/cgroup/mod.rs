@@ -3,7 +3,9 @@
 pub mod figures;
 pub mod files;
 pub mod gaps;
+pub mod lives;
 pub mod mounts;
+pub mod quiet;
 pub mod seldom;
 pub mod v1;
 pub mod v2;
@@ -11,12 +13,14 @@ pub mod walk;
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
 
 use self::figures::{Bounds, Figures, Offer, tightest, within};
 use self::files::{Files, Found};
 use self::gaps::gap;
+use self::lives::Lives;
 use self::seldom::OpenFilesOf;
 use self::walk::{Node, Room, refresh, relist};
 use crate::identity::{Owner, Segment, Within};
@@ -36,6 +40,8 @@ pub struct Settings {
 
 /// Limits and weights change seldom: they are read at first sight and then at every sixth look, each cgroup at a turn of its own.
 const BOUNDS_EVERY: u64 = 6;
+/// Processes and their open files cost more than they say: they have every second turn of the limits.
+const SELDOM_EVERY: u64 = 2 * BOUNDS_EVERY;
 /// A runtime makes a container's v1 folders one after the other: in its first looks what is missing is asked for again.
 const YOUNG: u64 = 2;
 
@@ -63,6 +69,8 @@ pub struct Cgroups {
     /// What may stay open now: the setting, less what the limit on open files forbids.
     keep: usize,
     tree: Option<(Files, Node)>,
+    /// Hears of containers between two looks; live only.
+    lives: Option<Result<Lives, Errno>>,
     look: u64,
     offer: Offer,
     open_files: OpenFilesOf,
@@ -76,7 +84,7 @@ impl Cgroups {
         let keep = if roots.recorded.is_some() { 0 } else { settings.keep_open.min(raise_open_files()) };
         let open_files = OpenFilesOf::new(&roots);
         let lazy_io = host::identity(&roots).kernel.is_some_and(|release| v1::counts_io_late(&release));
-        Cgroups { roots, settings, keep, tree: None, look: 0, offer: Offer::default(), open_files, lazy_io }
+        Cgroups { roots, settings, keep, tree: None, lives: None, look: 0, offer: Offer::default(), open_files, lazy_io }
     }
 
     /// One look at the tree, or why there is none.
@@ -92,6 +100,10 @@ impl Cgroups {
             }
         }
         let Some((files, root)) = &mut self.tree else { return (None, Vec::new()) };
+        let lives = &mut self.lives;
+        if lives.is_none() && !files.recorded() {
+            *lives = Some(Lives::start(Files::new(self.roots.clone(), files.mounts().clone())));
+        }
         // Folders that are no row (slices, empty tasks) need room too.
         let held = count(root);
         let mut room = Room { left: self.settings.max_groups.saturating_mul(2).saturating_add(1000).saturating_sub(held), cut: 0, rows: 0 };
@@ -99,7 +111,7 @@ impl Cgroups {
             let mut gaps = files.gaps.take();
             let walked = files.mounts().walked().iter().map(|path| format!("/{}", path.display())).collect::<Vec<_>>().join(", ");
             gaps.push(gap("containers", &format!("the cgroup tree ({walked} below {}) cannot be listed", self.roots.sys_mounted_at.display())));
-            self.tree = None;
+            (self.tree, self.lives) = (None, None);
             return (None, gaps);
         }
         let mut pass = Pass {
@@ -107,15 +119,19 @@ impl Cgroups {
             clock: self.roots.clock,
             offer: self.offer,
             v2: files.mounts().version == CgroupVersion::V2,
-            keep: self.keep / room.rows.max(1),
+            keep: Share { each: self.keep / room.rows.max(1), more: self.keep % room.rows.max(1) },
             most: self.settings.max_groups,
             roots: &self.roots,
+            lives: lives.as_ref().and_then(|lives| lives.as_ref().ok()),
             files,
             open_files: &mut self.open_files,
             room,
             groups: Vec::with_capacity(room.rows.min(self.settings.max_groups)),
         };
-        let mut root_usage = pass.root(root);
+        let part = pass.files.is_part();
+        // What a part counts says nothing of the machine.
+        let mut root_usage = if part { Usage::default() } else { pass.root(root) };
+        pass.watch(root);
         pass.below(root, &Limits::default(), None);
         let Pass { mut groups, room, .. } = pass;
         groups.sort_by(|a, b| a.path.cmp(&b.path));
@@ -126,8 +142,24 @@ impl Cgroups {
         if self.lazy_io && files.mounts().version != CgroupVersion::V2 && uncounted(&mut groups, &mut root_usage) {
             files.gaps.say(UNCOUNTED);
         }
-        let tree = Tree { version: files.mounts().version, root: root_usage, groups, cut: room.cut };
-        (Some(tree), files.gaps.take())
+        if part {
+            files.gaps.say(PART);
+        }
+        let mut gaps = files.gaps.take();
+        // Asked after the tree was read, so that who is missing there is told of here.
+        let ended = match lives {
+            Some(Ok(lives)) => {
+                let (ended, missed) = lives.take();
+                gaps.extend(missed);
+                ended
+            }
+            Some(Err(errno)) => {
+                gaps.push(lives::unwatched(*errno));
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        (Some(Tree { version: files.mounts().version, root: root_usage, groups, ended, cut: room.cut }), gaps)
     }
 }
 
@@ -148,14 +180,29 @@ struct Pass<'a> {
     clock: Clock,
     offer: Offer,
     v2: bool,
-    /// Descriptors each row may keep.
-    keep: usize,
+    keep: Share,
     most: usize,
     roots: &'a Roots,
+    lives: Option<&'a Lives>,
     files: &'a mut Files,
     open_files: &'a mut OpenFilesOf,
     room: Room,
     groups: Vec<Group>,
+}
+
+/// How descriptors are dealt out: each row has so many, and the first rows one more. With more rows than descriptors the hottest file of the first stays open.
+struct Share {
+    each: usize,
+    more: usize,
+}
+
+impl Share {
+    /// Those of the next row.
+    fn next(&mut self) -> usize {
+        let one_more = self.more > 0;
+        self.more -= usize::from(one_more);
+        self.each + usize::from(one_more)
+    }
 }
 
 impl Pass<'_> {
@@ -212,6 +259,7 @@ impl Pass<'_> {
         if !node.is_folder() {
             return true;
         }
+        self.watch(node);
         let cpus = node.bounds.cpus.or(cpus_above);
         self.below(node, &limits, cpus);
         if matches!(node.segment, Segment::Task(_) | Segment::Pod(_)) {
@@ -220,13 +268,33 @@ impl Pass<'_> {
         true
     }
 
+    /// Whatever is made or removed in this folder is told at once from now on.
+    fn watch(&self, node: &mut Node) {
+        if !node.watched
+            && let Some(lives) = self.lives
+            && let Some(folder) = self.files.place(node.path.as_str())
+        {
+            lives.watch(&folder, &node.path, &node.above);
+            node.watched = true;
+        }
+    }
+
     /// Reads a row's figures and writes it down, unless nothing of it is there or nothing lives in it.
     fn row(&mut self, node: &mut Node, due: bool, own: Limits, limits: &mut Limits) -> Found {
         let again = due || self.look - node.first <= YOUNG;
         let mut figures = Figures::default();
         let files = if self.v2 { v2::FIGURES } else { v1::FIGURES };
-        let found = self.files.read(node.path.as_str(), files, &mut node.kept, self.keep, again, &mut figures);
+        let (keep, troubles) = (self.keep.next(), self.files.gaps.troubles());
+        let before = node.quiet.before().filter(|_| !again);
+        let holds = |moves, now: &Figures| before.is_some_and(|before| quiet::holds(moves, before, now));
+        let found = self.files.read_but(node.path.as_str(), files, &mut node.kept, keep, again, &mut figures, holds);
         let at = self.clock.now();
+        if let Some(before) = before {
+            quiet::complete(&mut figures, before, self.v2);
+        }
+        if !self.files.recorded() {
+            node.quiet.keep(&figures, found == Found::Some && self.files.gaps.troubles() == troubles);
+        }
         if found != Found::Some || !self.lives(node, &figures, due) {
             return found;
         }
@@ -236,7 +304,7 @@ impl Pass<'_> {
             Some(recorded) => recorded.identity.get(node.path.as_str()).copied().unwrap_or(0),
             None => node.inode,
         };
-        if due {
+        if due && (node.last == 0 || self.files.recorded() || (self.look + node.inode).is_multiple_of(SELDOM_EVERY)) {
             self.seldom(node, figures.pids);
         }
         let mut usage = figures.usage(at);
@@ -245,7 +313,7 @@ impl Pass<'_> {
         found
     }
 
-    /// Reads what has its turn in every sixth look.
+    /// Reads what has its turn in every twelfth look.
     fn seldom(&mut self, node: &mut Node, pids: Option<u64>) {
         let (processes, huge) = if self.v2 { (seldom::V2, seldom::V2_HUGE) } else { (seldom::V1, seldom::V1_HUGE) };
         let mut found = seldom::Found::default();
@@ -299,6 +367,9 @@ impl Pass<'_> {
         }
     }
 }
+
+/// Why most of the machine is missing.
+const PART: (&str, &str) = ("containers", "the cgroup tree here is that of one container, not the machine's; fix: give Tare the host's: -v /sys:/host/sys:ro");
 
 /// Why nothing is known of block devices.
 const UNCOUNTED: (&str, &str) = ("io", "this kernel (6.10 or newer) counts what a v1 cgroup reads and writes only once a throttle is set on a disk");

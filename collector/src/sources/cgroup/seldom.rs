@@ -1,4 +1,4 @@
-//! What is read of a cgroup at every sixth look: its processes and their open files, its huge pages.
+//! What is read of a cgroup at every twelfth look: its processes and their open files, its huge pages.
 
 use std::ffi::CStr;
 use std::io::Write;
@@ -9,29 +9,30 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use super::files::{File, Tree};
+use super::quiet::Moves;
 use super::text::{digits, lines, number};
 use crate::roots::{Roots, read_again};
 use crate::snapshot::{Huge, HugePages, OpenFiles, Seen, SourceName, Usage};
 use crate::units::{Bytes, Limit, Stamp};
 
 /// The processes of one cgroup: in v1 any tree tells them.
-pub const V1: &[File<Found>] = &[File { tree: Tree::Pids, name: "cgroup.procs", older: None, take: take_processes }];
+pub const V1: &[File<Found>] = &[File { tree: Tree::Pids, name: "cgroup.procs", older: None, moves: Moves::Always, take: take_processes }];
 /// The same in v2.
-pub const V2: &[File<Found>] = &[File { tree: Tree::Unified, name: "cgroup.procs", older: None, take: take_processes }];
+pub const V2: &[File<Found>] = &[File { tree: Tree::Unified, name: "cgroup.procs", older: None, moves: Moves::Always, take: take_processes }];
 
 /// Huge pages of each size that x86 and ARM have (Documentation/admin-guide/cgroup-v1/hugetlb.rst). Read only where the machine has taken memory for some.
 pub const V1_HUGE: &[File<Found>] = &[
-    File { tree: Tree::Hugetlb, name: "hugetlb.64KB.usage_in_bytes", older: None, take: |text, found| found.pages(64 << 10, text) },
-    File { tree: Tree::Hugetlb, name: "hugetlb.2MB.usage_in_bytes", older: None, take: |text, found| found.pages(2 << 20, text) },
-    File { tree: Tree::Hugetlb, name: "hugetlb.32MB.usage_in_bytes", older: None, take: |text, found| found.pages(32 << 20, text) },
-    File { tree: Tree::Hugetlb, name: "hugetlb.1GB.usage_in_bytes", older: None, take: |text, found| found.pages(1 << 30, text) },
+    File { tree: Tree::Hugetlb, name: "hugetlb.64KB.usage_in_bytes", older: None, moves: Moves::Always, take: |text, found| found.pages(64 << 10, text) },
+    File { tree: Tree::Hugetlb, name: "hugetlb.2MB.usage_in_bytes", older: None, moves: Moves::Always, take: |text, found| found.pages(2 << 20, text) },
+    File { tree: Tree::Hugetlb, name: "hugetlb.32MB.usage_in_bytes", older: None, moves: Moves::Always, take: |text, found| found.pages(32 << 20, text) },
+    File { tree: Tree::Hugetlb, name: "hugetlb.1GB.usage_in_bytes", older: None, moves: Moves::Always, take: |text, found| found.pages(1 << 30, text) },
 ];
 /// The same in v2 (Documentation/admin-guide/cgroup-v2.rst, HugeTLB).
 pub const V2_HUGE: &[File<Found>] = &[
-    File { tree: Tree::Unified, name: "hugetlb.64KB.current", older: None, take: |text, found| found.pages(64 << 10, text) },
-    File { tree: Tree::Unified, name: "hugetlb.2MB.current", older: None, take: |text, found| found.pages(2 << 20, text) },
-    File { tree: Tree::Unified, name: "hugetlb.32MB.current", older: None, take: |text, found| found.pages(32 << 20, text) },
-    File { tree: Tree::Unified, name: "hugetlb.1GB.current", older: None, take: |text, found| found.pages(1 << 30, text) },
+    File { tree: Tree::Unified, name: "hugetlb.64KB.current", older: None, moves: Moves::Always, take: |text, found| found.pages(64 << 10, text) },
+    File { tree: Tree::Unified, name: "hugetlb.2MB.current", older: None, moves: Moves::Always, take: |text, found| found.pages(2 << 20, text) },
+    File { tree: Tree::Unified, name: "hugetlb.32MB.current", older: None, moves: Moves::Always, take: |text, found| found.pages(32 << 20, text) },
+    File { tree: Tree::Unified, name: "hugetlb.1GB.current", older: None, moves: Moves::Always, take: |text, found| found.pages(1 << 30, text) },
 ];
 
 /// Open files are asked of so many processes of one cgroup; of more they are not known.

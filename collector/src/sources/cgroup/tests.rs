@@ -27,6 +27,8 @@ const UNIFIED: &str = "41 25 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 
 
 const SETTINGS: Settings = Settings { keep_open: 100, max_groups: 100 };
 
+mod quiet;
+
 /// A host in a folder of its own.
 struct HostFolder(tempfile::TempDir);
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::figures::{Bounds, Figures};
 use super::files::{File, Tree};
+use super::quiet::Moves;
 use super::text::{digits, keyed, lines, number, pairs, words};
 use super::v2::{self, known, set};
 use crate::snapshot::{CpuSplit, Device, IoDevice, Memory, Throttling};
@@ -13,30 +14,42 @@ use crate::units::{Bytes, Limit};
 /// What is read at every look, the hottest first. The `_recursive` blkio files count what lies below too; kernels before them
 /// (about 4.17) have only the plain ones, which count one cgroup alone.
 pub const FIGURES: &[File<Figures>] = &[
-    file(Tree::Cpuacct, "cpuacct.usage", take_usage),
-    file(Tree::Memory, "memory.usage_in_bytes", |text, f| set(&mut f.memory.used, number(text).map(Bytes))),
-    file(Tree::Memory, "memory.stat", |text, f| {
+    CPU,
+    USED,
+    with_memory("memory.stat", |text, f| {
         let stat = memory_stat(text);
         f.hierarchical_limit = stat.hierarchical_limit;
         let Memory { used, peak, kernel, max_events, oom_kills, .. } = f.memory;
         f.memory = Memory { used, peak, kernel, max_events, oom_kills, ..stat.memory };
         stat != MemoryStat::default()
     }),
-    file(Tree::Pids, "pids.current", |text, f| set(&mut f.pids, number(text))),
-    file(Tree::Cpuacct, "cpuacct.stat", |text, f| set(&mut f.split, cpuacct_stat(text))),
-    file(Tree::Cpu, "cpu.stat", |text, f| set(&mut f.throttling, cpu_stat(text))),
-    File { older: Some("blkio.throttle.io_service_bytes"), ..file(Tree::Blkio, "blkio.throttle.io_service_bytes_recursive", take_bytes) },
-    File { older: Some("blkio.throttle.io_serviced"), ..file(Tree::Blkio, "blkio.throttle.io_serviced_recursive", take_operations) },
-    file(Tree::Memory, "memory.memsw.usage_in_bytes", |text, f| set(&mut f.memory_and_swap, number(text).map(Bytes))),
-    file(Tree::Memory, "memory.oom_control", |text, f| {
-        // Linux before 4.13 does not count kills.
-        f.memory.oom_kills = oom_control(text);
-        f.memory.oom_kills.is_some() || text.starts_with(b"oom_kill_disable ")
-    }),
-    file(Tree::Memory, "memory.failcnt", |text, f| set(&mut f.memory.max_events, number(text))),
-    file(Tree::Memory, "memory.kmem.usage_in_bytes", |text, f| set(&mut f.memory.kernel, number(text).map(Bytes))),
-    file(Tree::Memory, "memory.max_usage_in_bytes", |text, f| set(&mut f.memory.peak, number(text).map(Bytes))),
+    with_cpu(Tree::Pids, "pids.current", |text, f| set(&mut f.pids, number(text))),
+    with_cpu(Tree::Cpuacct, "cpuacct.stat", |text, f| set(&mut f.split, cpuacct_stat(text))),
+    with_cpu(Tree::Cpu, "cpu.stat", |text, f| set(&mut f.throttling, cpu_stat(text))),
+    BYTES,
+    OPERATIONS,
+    with_memory("memory.memsw.usage_in_bytes", |text, f| set(&mut f.memory_and_swap, number(text).map(Bytes))),
+    KILLS,
+    with_memory("memory.failcnt", |text, f| set(&mut f.memory.max_events, number(text))),
+    with_memory("memory.kmem.usage_in_bytes", |text, f| set(&mut f.memory.kernel, number(text).map(Bytes))),
+    PEAK,
 ];
+
+/// What a closing record is made of; the CPU first, for the cgroup may go between two files.
+pub const LAST: &[File<Figures>] = &[CPU, PEAK, KILLS, USED, BYTES, OPERATIONS];
+
+const CPU: File<Figures> = file(Tree::Cpuacct, "cpuacct.usage", take_usage);
+const USED: File<Figures> = file(Tree::Memory, "memory.usage_in_bytes", |text, f| set(&mut f.memory.used, number(text).map(Bytes)));
+const PEAK: File<Figures> = with_memory("memory.max_usage_in_bytes", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
+const KILLS: File<Figures> = with_memory("memory.oom_control", |text, f| {
+    // Linux before 4.13 does not count kills.
+    f.memory.oom_kills = oom_control(text);
+    f.memory.oom_kills.is_some() || text.starts_with(b"oom_kill_disable ")
+});
+const BYTES: File<Figures> =
+    File { older: Some("blkio.throttle.io_service_bytes"), ..with_cpu(Tree::Blkio, "blkio.throttle.io_service_bytes_recursive", take_bytes) };
+const OPERATIONS: File<Figures> =
+    File { older: Some("blkio.throttle.io_serviced"), ..with_cpu(Tree::Blkio, "blkio.throttle.io_serviced_recursive", take_operations) };
 
 /// What the root has.
 pub const ROOT: &[File<Figures>] = &[
@@ -60,8 +73,17 @@ pub const BOUNDS: &[File<Bounds>] = &[
     file(Tree::Blkio, "blkio.bfq.weight", |text, b| b.weights.io_weight.is_some() || set(&mut b.weights.io_weight, v2::io_weight(text).or(number(text)))),
 ];
 
+/// Late writes are charged to the root in v1, so block devices count only what a cgroup asks for while it runs.
+const fn with_cpu(tree: Tree, name: &'static str, take: fn(&[u8], &mut Figures) -> bool) -> File<Figures> {
+    File { moves: Moves::WithCpu, ..file(tree, name, take) }
+}
+
+const fn with_memory(name: &'static str, take: fn(&[u8], &mut Figures) -> bool) -> File<Figures> {
+    File { moves: Moves::WithMemory, ..file(Tree::Memory, name, take) }
+}
+
 const fn file<T>(tree: Tree, name: &'static str, take: fn(&[u8], &mut T) -> bool) -> File<T> {
-    File { tree, name, older: None, take }
+    File { tree, name, older: None, moves: Moves::Always, take }
 }
 
 fn take_usage(text: &[u8], figures: &mut Figures) -> bool {

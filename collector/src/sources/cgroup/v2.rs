@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::figures::{Bounds, Figures, cores};
 use super::files::{File, Tree};
+use super::quiet::Moves;
 use super::text::{digits, keyed, number, pairs, words};
 use crate::snapshot::{Cpu, CpuSplit, Device, Io, IoDevice, Memory, Throttling};
 use crate::sources::psi;
@@ -13,30 +14,39 @@ use crate::units::{Bytes, Cores, Limit};
 /// What is read at every look, the hottest first. `memory.events` and not `.local`: what is killed in a cgroup nested
 /// in a container is the container's loss, and a task's count keeps the kills of containers that are gone.
 pub const FIGURES: &[File<Figures>] = &[
-    file("cpu.stat", take_cpu),
-    file("memory.current", |text, f| set(&mut f.memory.used, number(text).map(Bytes))),
-    file("memory.stat", |text, f| {
+    CPU,
+    USED,
+    IO,
+    file("cpu.pressure", |text, f| set(&mut f.pressure.cpu, psi::parse(text))),
+    file("memory.pressure", |text, f| set(&mut f.pressure.memory, psi::parse(text))),
+    file("io.pressure", |text, f| set(&mut f.pressure.io, psi::parse(text))),
+    with_memory("memory.stat", |text, f| {
         let stat = memory_stat(text);
         let Memory { used, peak, swap, high_events, max_events, oom_events, oom_kills, .. } = f.memory;
         f.memory = Memory { used, peak, swap, high_events, max_events, oom_events, oom_kills, ..stat };
         stat != Memory::default()
     }),
-    file("pids.current", |text, f| set(&mut f.pids, number(text))),
-    file("io.stat", take_io),
-    file("memory.events", |text, f| {
-        let MemoryEvents { high, max, oom, oom_kill } = memory_events(text);
-        (f.memory.high_events, f.memory.max_events, f.memory.oom_events, f.memory.oom_kills) = (high, max, oom, oom_kill);
-        high.or(max).or(oom).or(oom_kill).is_some()
-    }),
-    file("cpu.pressure", |text, f| set(&mut f.pressure.cpu, psi::parse(text))),
-    file("memory.pressure", |text, f| set(&mut f.pressure.memory, psi::parse(text))),
-    file("io.pressure", |text, f| set(&mut f.pressure.io, psi::parse(text))),
-    file("memory.swap.current", |text, f| set(&mut f.memory.swap, number(text).map(Bytes))),
-    file("memory.peak", |text, f| set(&mut f.memory.peak, number(text).map(Bytes))),
+    File { moves: Moves::WithCpu, ..file("pids.current", |text, f| set(&mut f.pids, number(text))) },
+    KILLS,
+    with_memory("memory.swap.current", |text, f| set(&mut f.memory.swap, number(text).map(Bytes))),
+    PEAK,
 ];
 
+/// What a closing record is made of; the CPU first, for the cgroup may go between two files.
+pub const LAST: &[File<Figures>] = &[CPU, PEAK, KILLS, USED, IO];
+
+const CPU: File<Figures> = file("cpu.stat", take_cpu);
+const USED: File<Figures> = file("memory.current", |text, f| set(&mut f.memory.used, number(text).map(Bytes)));
+const PEAK: File<Figures> = with_memory("memory.peak", |text, f| set(&mut f.memory.peak, number(text).map(Bytes)));
+const IO: File<Figures> = file("io.stat", take_io);
+const KILLS: File<Figures> = with_memory("memory.events", |text, f| {
+    let MemoryEvents { high, max, oom, oom_kill } = memory_events(text);
+    (f.memory.high_events, f.memory.max_events, f.memory.oom_events, f.memory.oom_kills) = (high, max, oom, oom_kill);
+    high.or(max).or(oom).or(oom_kill).is_some()
+});
+
 /// What the root has.
-pub const ROOT: &[File<Figures>] = &[file("cpu.stat", take_cpu), file("io.stat", take_io)];
+pub const ROOT: &[File<Figures>] = &[CPU, IO];
 
 /// What changes seldom.
 pub const BOUNDS: &[File<Bounds>] = &[
@@ -53,8 +63,12 @@ pub const BOUNDS: &[File<Bounds>] = &[
 /// Whether anything lives in or below the cgroup.
 pub const EVENTS: &[File<Option<bool>>] = &[file("cgroup.events", |text, populated| set(populated, events(text)))];
 
+const fn with_memory(name: &'static str, take: fn(&[u8], &mut Figures) -> bool) -> File<Figures> {
+    File { moves: Moves::WithMemory, ..file(name, take) }
+}
+
 const fn file<T>(name: &'static str, take: fn(&[u8], &mut T) -> bool) -> File<T> {
-    File { tree: Tree::Unified, name, older: None, take }
+    File { tree: Tree::Unified, name, older: None, moves: Moves::Always, take }
 }
 
 pub(super) fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {

@@ -2,6 +2,7 @@
 
 use super::figures::Bounds;
 use super::files::{Files, Folder, Kept, Listing};
+use super::quiet::Quiet;
 use super::seldom::Seldom;
 use crate::identity::{Above, CgroupPath, Owner, Segment};
 
@@ -24,16 +25,20 @@ pub struct Node {
     pub kept: Kept,
     /// Its limits, as last read.
     pub bounds: Bounds,
-    /// What has its turn in every sixth look, as last read.
+    /// What has its turn in every twelfth look, as last read.
     pub seldom: Seldom,
+    /// What it said last, and whether it rests.
+    pub quiet: Quiet,
     /// The look that first saw it, and the one that last read it; 0: none yet.
     pub first: u64,
     /// See `first`.
     pub last: u64,
     /// Whether anything lived in it, as last asked.
     pub alive: bool,
+    /// Whether somebody was asked to tell at once of what is made in it.
+    pub watched: bool,
     /// What its children stand below.
-    above: Above,
+    pub above: Above,
     /// Its link count when its folders were last listed.
     links: u64,
 }
@@ -59,9 +64,11 @@ impl Node {
             kept,
             bounds,
             seldom: Seldom::default(),
+            quiet: Quiet::default(),
             first: 0,
             last: 0,
             alive: true,
+            watched: false,
             above,
             links: 0,
         }

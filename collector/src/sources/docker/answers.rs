@@ -3,6 +3,7 @@
 //! bollard's models are not used for these. They refuse the whole list for one unknown state word (`ContainerSummaryStateEnum`;
 //! a test below shows it) and they hold what we must not: the environment, the command, the health log, every label.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -39,6 +40,9 @@ pub(super) struct Row {
 struct RowHost {
     network_mode: Text,
 }
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
 
 /// The only two labels that are ever read.
 #[derive(Debug, Default, Deserialize)]
@@ -254,6 +258,31 @@ impl HostConfig {
     }
 }
 
+/// Who the words of an event say it is: image, name and all labels stand among them (Engine API, `EventActor`).
+pub(super) fn spoken(id: ContainerId, words: &HashMap<String, String>) -> ContainerAbout {
+    let word = |name: &str| words.get(name).filter(|word| (1..=4_096).contains(&word.len())).map(|word| Arc::<str>::from(word.as_str()));
+    let compose = || Some(Compose { project: word(PROJECT)?, service: word(SERVICE)? });
+    ContainerAbout { id, name: word("name").and_then(|word| name(&word)), image: word("image"), digest: None, compose: compose() }
+}
+
+/// How a container ended that was never asked for.
+pub(super) fn ended(about: Arc<ContainerAbout>, started: Option<Timestamp>, ended: Timestamp, exit: Option<i64>, oom: bool) -> DockerContainer {
+    DockerContainer {
+        about,
+        state: State::Exited,
+        health: None,
+        restarts: None,
+        exit,
+        oom: oom.then_some(true),
+        started: started.filter(|started| *started <= ended),
+        ended: Some(ended),
+        pid: None,
+        network: Network::Unknown,
+        asked: Asked::default(),
+        limits: Limits::default(),
+    }
+}
+
 /// What `GET /version` says of the daemon.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -317,7 +346,7 @@ fn network(mode: &str) -> Network {
 }
 
 /// An RFC 3339 time; Docker's zero time (year 1) and everything before 1970 is `None`.
-fn time(text: &Text) -> Option<Timestamp> {
+pub(super) fn time(text: &Text) -> Option<Timestamp> {
     text.as_str().parse().ok().filter(|time: &Timestamp| *time > Timestamp::UNIX_EPOCH)
 }
 

@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::answers::is_id;
+use super::answers::{self, is_id};
 use crate::http::Client;
 use crate::identity::ContainerId;
+use crate::snapshot::ContainerAbout;
 
 /// The stream, until dropped.
 #[derive(Debug)]
@@ -48,8 +49,14 @@ pub(super) struct Changes {
 /// What happened to one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
+    /// Who it is, by the event's own words: all that is ever told of one that is deleted before anybody can ask for it.
+    pub(super) about: Option<Arc<ContainerAbout>>,
+    /// When it was last started.
+    pub(super) started: Option<Timestamp>,
     /// It ended, and was not started since.
     pub(super) ended: Option<End>,
+    /// The kernel killed in it for memory since its last start.
+    pub(super) oom: bool,
     /// The daemon forgot it.
     pub(super) gone: bool,
 }
@@ -196,15 +203,17 @@ fn note(event: EventMessage, changes: &mut Changes) -> bool {
         changes.relist = true;
         return true;
     }
-    let change = changes.of.entry(id).or_default();
+    let words = actor.attributes.unwrap_or_default();
+    let change = changes.of.entry(id.clone()).or_default();
     match action {
-        "die" => {
-            let exit = actor.attributes.as_ref().and_then(|words| words.get("exitCode")?.parse().ok());
-            change.ended = at.map(|at| End { at, exit });
-        }
-        "start" => *change = Change::default(),
+        "die" => change.ended = at.map(|at| End { at, exit: words.get("exitCode").and_then(|code| code.parse().ok()) }),
+        "start" => *change = Change { started: at, ..Change::default() },
+        "oom" => change.oom = true,
         "destroy" => change.gone = true,
         _ => {}
+    }
+    if matches!(action, "start" | "die") {
+        change.about = Some(Arc::new(answers::spoken(id, &words)));
     }
     true
 }
@@ -240,10 +249,23 @@ mod tests {
         let die = line("die", r#"{"exitCode":"137","name":"web"}"#, 1_772_445_601_123_456_789);
         let end = Some(End { at: "2026-03-02T10:00:01.123456789Z".parse().unwrap(), exit: Some(137) });
         let (start, destroy) = (line("start", "null", 5), line("destroy", "{}", 6));
-        assert_eq!(heard(&[&die]).of[&"a1".into()], Change { ended: end, gone: false });
-        assert_eq!(heard(&[&die, &destroy]).of[&"a1".into()], Change { ended: end, gone: true });
-        assert_eq!(heard(&[&die, &start]).of[&"a1".into()], Change::default());
+        let plain = |lines: &[&str]| Change { about: None, ..heard(lines).of.remove(&"a1".into()).unwrap() };
+        assert_eq!(plain(&[&die]), Change { ended: end, ..Change::default() });
+        assert_eq!(plain(&[&die, &destroy]), Change { ended: end, gone: true, ..Change::default() });
+        let started = Timestamp::from_nanosecond(5).ok();
+        assert_eq!(plain(&[&line("oom", "{}", 4), &die, &start]), Change { started, ..Change::default() });
+        assert_eq!(plain(&[&start, &line("oom", "{}", 6), &die]), Change { started, ended: end, oom: true, ..Change::default() });
         assert_eq!(heard(&[&line("die", "null", 7)]).of[&"a1".into()].ended.unwrap().exit, None);
+    }
+
+    #[test]
+    fn an_event_says_who_it_is_and_no_other_label_is_kept() {
+        let words =
+            r#"{"image":"shop/job:3","name":"shop-job-1","exitCode":"0","com.docker.compose.project":"shop","com.docker.compose.service":"job","secret":"x"}"#;
+        let about = heard(&[&line("die", words, 7)]).of[&"a1".into()].about.clone().unwrap();
+        let compose = Some(crate::snapshot::Compose { project: "shop".into(), service: "job".into() });
+        let said = ContainerAbout { id: "a1".into(), name: Some("shop-job-1".into()), image: Some("shop/job:3".into()), digest: None, compose };
+        assert_eq!(*about, said);
     }
 
     #[test]

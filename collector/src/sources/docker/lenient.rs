@@ -17,6 +17,10 @@ pub(super) struct Text(pub(super) Option<Arc<str>>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Number(pub(super) Option<i64>);
 
+/// A whole number from 0 up, counters of the kernel's full width among them; everything else is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count(pub(super) Option<u64>);
+
 /// True or false; everything else is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flag(pub(super) Option<bool>);
@@ -28,6 +32,13 @@ pub(super) struct Object<T>(pub(super) Option<T>);
 /// The texts of an array, at most 16; everything else is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Texts(pub(super) Vec<Arc<str>>);
+
+/// The objects of an array, at most [`MOST_ROWS`]; other elements are left out. Everything else is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rows<T>(pub(super) Option<Vec<T>>);
+
+/// 170 block devices with six words each.
+pub(super) const MOST_ROWS: usize = 1024;
 
 /// The objects of an array; other elements are left out. Not an array: an error.
 #[derive(Debug)]
@@ -56,6 +67,12 @@ impl<T> Default for Object<T> {
     }
 }
 
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Rows(None)
+    }
+}
+
 impl<T> Object<T> {
     pub(super) fn as_ref(&self) -> Option<&T> {
         self.0.as_ref()
@@ -63,12 +80,15 @@ impl<T> Object<T> {
 }
 
 /// What a value turns out to be, for the one visitor below.
-trait Take<'de>: Default {
+pub(super) trait Take<'de>: Default {
     fn text(_: &str) -> Self {
         Self::default()
     }
     fn number(_: i64) -> Self {
         Self::default()
+    }
+    fn count(value: u64) -> Self {
+        i64::try_from(value).map_or_else(|_| Self::default(), Self::number)
     }
     fn flag(_: bool) -> Self {
         Self::default()
@@ -83,7 +103,7 @@ trait Take<'de>: Default {
     }
 }
 
-struct Any<T>(PhantomData<T>);
+pub(super) struct Any<T>(pub(super) PhantomData<T>);
 
 impl<'de, T: Take<'de>> Visitor<'de> for Any<T> {
     type Value = T;
@@ -101,7 +121,7 @@ impl<'de, T: Take<'de>> Visitor<'de> for Any<T> {
         Ok(T::number(value))
     }
     fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
-        Ok(i64::try_from(value).map_or_else(|_| T::default(), T::number))
+        Ok(T::count(value))
     }
     fn visit_f64<E: Error>(self, _: f64) -> Result<T, E> {
         Ok(T::default())
@@ -127,7 +147,13 @@ macro_rules! deserialize {
     )*};
 }
 
-deserialize!(Text, Number, Flag, Texts);
+deserialize!(Text, Number, Count, Flag, Texts);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Any(PhantomData))
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -145,6 +171,25 @@ impl Take<'_> for Text {
 impl Take<'_> for Number {
     fn number(value: i64) -> Number {
         Number(Some(value))
+    }
+}
+
+impl Take<'_> for Count {
+    fn number(value: i64) -> Count {
+        Count(u64::try_from(value).ok())
+    }
+    fn count(value: u64) -> Count {
+        Count(Some(value))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Take<'de> for Rows<T> {
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Rows<T>, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(Object(row)) = array.next_element()? {
+            rows.extend(row.filter(|_| rows.len() < MOST_ROWS));
+        }
+        Ok(Rows(Some(rows)))
     }
 }
 
@@ -214,6 +259,11 @@ mod tests {
             assert_eq!(from_str::<Texts>(odd).unwrap(), Texts(vec![]), "{odd}");
         }
         assert_eq!(from_str::<Number>("-7").unwrap(), Number(Some(-7)));
+        for (text, count) in [("18446744073709551615", Some(u64::MAX)), ("0", Some(0)), ("-7", None), ("1.5", None), ("null", None), ("\"7\"", None)] {
+            assert_eq!(from_str::<Count>(text).unwrap(), Count(count), "{text}");
+        }
+        assert_eq!(from_str::<Rows<IgnoredAny>>("null").unwrap().0.map(|rows| rows.len()), None);
+        assert_eq!(from_str::<Rows<IgnoredAny>>("[{}, null, 7]").unwrap().0.map(|rows| rows.len()), Some(1));
         assert_eq!(from_str::<Texts>("[\"/a\", 1, \"/b\"]").unwrap().0.len(), 2);
         assert_eq!(from_str::<Objects<IgnoredAny>>("[{}, null, 7, \"x\", {}]").unwrap().held.len(), 2);
         assert!(from_str::<Objects<IgnoredAny>>("{\"message\": \"no\"}").is_err());

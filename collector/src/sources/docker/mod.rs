@@ -7,6 +7,7 @@
 mod answers;
 mod events;
 mod lenient;
+pub mod stats;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,13 +169,24 @@ impl DockerSource {
             self.listed = None;
             self.swept = None;
         }
-        for (id, Change { ended, gone }) in changes.of {
-            if let (Some(end), Some(known)) = (ended, self.known.get_mut(&id)) {
+        for (id, Change { about, started, ended, oom, gone }) in changes.of {
+            if let Some(end) = ended {
                 // Perhaps the last that is heard of it: `docker run --rm` leaves nothing to inspect.
-                let container = Arc::make_mut(&mut known.is);
-                if container.started.is_none_or(|started| end.at >= started) {
-                    (container.state, container.pid, container.ended) = (State::Exited, None, Some(end.at));
-                    container.exit = end.exit.or(container.exit);
+                match (self.known.get_mut(&id), about) {
+                    (Some(known), _) => {
+                        let container = Arc::make_mut(&mut known.is);
+                        if container.started.is_none_or(|started| end.at >= started) {
+                            (container.state, container.pid, container.ended) = (State::Exited, None, Some(end.at));
+                            (container.exit, container.started) = (end.exit.or(container.exit), started.or(container.started));
+                            container.oom = if oom { Some(true) } else { container.oom };
+                        }
+                    }
+                    // It came and went between two turns.
+                    (None, Some(about)) => {
+                        let is = Arc::new(answers::ended(about, started, end.at, end.exit, oom));
+                        self.known.insert(id.clone(), Known { is, inspected: false, trouble: None });
+                    }
+                    (None, None) => {}
                 }
             }
             if gone {

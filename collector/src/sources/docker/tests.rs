@@ -14,7 +14,7 @@ use crate::units::{Bytes, Cores, Limit, Stamp};
 use fake::{Daemon, Fault};
 
 #[path = "../../../../tests/fakes/docker.rs"]
-mod fake;
+pub(super) mod fake;
 
 const NOW: &str = "2026-03-02T10:00:10Z";
 const CANARY: &str = "CANARY-hunter2";
@@ -185,6 +185,29 @@ async fn how_a_container_ended_outlives_it() {
     assert_eq!((container.started, container.ended), ("2026-03-02T10:00:05Z".parse().ok(), "2026-03-02T10:00:08Z".parse().ok()));
     source.clock = Clock::Fixed(Stamp { wall: "2026-03-02T10:05:09Z".parse().ok(), boot: None });
     assert_eq!(names(&read(&mut source).await), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn one_that_came_and_went_between_two_turns_is_known_by_its_events() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.socket());
+    let mut source = listening(&folder).await;
+    let words = json!({"image": "shop/job:3", "name": "job", "exitCode": "3", "maintainer": CANARY});
+    for (action, nanos) in [("start", T), ("oom", T + 300_000_000), ("die", T + 400_000_000), ("destroy", T + 500_000_000)] {
+        let mut said = event("a1", action, nanos);
+        said["Actor"]["Attributes"] = words.clone();
+        daemon.emit(said);
+    }
+    while source.events.as_ref().is_some_and(|events| events.peek(|changes| !changes.of.values().any(|change| change.gone))) {
+        news(&source).await;
+    }
+    let reading = read(&mut source).await;
+    let job = &*containers(&reading).containers[0];
+    assert_eq!((job.about.name.as_deref(), job.about.image.as_deref()), (Some("job"), Some("shop/job:3")));
+    assert_eq!((job.state, job.exit, job.oom), (State::Exited, Some(3), Some(true)));
+    assert_eq!((job.started, job.ended), ("2026-03-02T10:00:08Z".parse().ok(), "2026-03-02T10:00:08.4Z".parse().ok()));
+    assert!(!format!("{job:?}").contains(CANARY));
+    assert_eq!(reading.gaps, []);
 }
 
 #[tokio::test]

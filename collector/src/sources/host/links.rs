@@ -31,30 +31,33 @@ impl Sight {
     }
 }
 
-/// Knows which interfaces end in a container.
+/// Knows which interfaces repeat the traffic of containers.
 #[derive(Default)]
 pub(super) struct Pairs(HashMap<Arc<str>, bool>);
 
 impl Pairs {
-    /// Reads the host's `net/dev` without the interfaces whose other end is in a container: their traffic is the container's and told there.
+    /// Reads the host's `net/dev` without the interfaces whose other end is in a container, and without the bridges that join those: their traffic is the
+    /// containers' and told there. A bond and what is bound in it, a VLAN and what it lies on, all stay.
     pub(super) fn read(&mut self, roots: &Roots, sight: Sight, file: &[u8], before: &[Interface]) -> Dev {
-        let mut dev = dev::parse_those(file, before, |name| !name.starts_with(b"veth"));
+        let mut dev = dev::parse_those(file, before, |name| !["veth", "docker", "br-", "cni"].iter().any(|kind| name.starts_with(kind.as_bytes())));
         if sight.links {
             if self.0.len() > 2 * dev.net.len() {
                 self.0.retain(|name, _| dev.net.iter().any(|one| one.name == *name));
             }
-            dev.net.retain(|one| !*self.0.entry(one.name.clone()).or_insert_with(|| is_pair(roots, &one.name)));
+            dev.net.retain(|one| !*self.0.entry(one.name.clone()).or_insert_with(|| repeats(roots, &one.name)));
         }
         dev
     }
 }
 
-/// One end of a pair (AWS's `eni…`, Calico's `cali…`): its number and its link's differ, and the kernel names no kind of it as it does of a VLAN.
-fn is_pair(roots: &Roots, name: &str) -> bool {
+/// A bridge, or one end of a pair (AWS's `eni…`, Calico's `cali…`): its number and its link's differ, and the kernel names no kind of it as it does of a VLAN.
+fn repeats(roots: &Roots, name: &str) -> bool {
     let read = |file: &str| about(roots, name, file);
-    match (read("ifindex"), read("iflink"), read("uevent")) {
-        (Some(own), Some(link), Some(about)) => own.trim() != link.trim() && link.trim() != "0" && !about.lines().any(|line| line.starts_with("DEVTYPE=")),
-        _ => false,
+    let kind = read("uevent").map(|about| about.lines().find_map(|line| line.strip_prefix("DEVTYPE=")).map(str::to_owned));
+    match kind {
+        Some(Some(kind)) => kind == "bridge",
+        Some(None) => read("ifindex").zip(read("iflink")).is_some_and(|(own, link)| own.trim() != link.trim() && link.trim() != "0"),
+        None => false,
     }
 }
 

@@ -9,12 +9,14 @@ use crate::sources::text::{digits, keyed};
 use crate::units::Bytes;
 
 /// `/proc/stat`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stat {
     /// CPU time of the whole machine in use: not idle, not waiting for a disk, not stolen by the hypervisor.
     pub cpu: Option<Cpu>,
     /// What the CPUs did.
     pub modes: Option<CpuModes>,
+    /// What each did, by its number, 1,024 of them at most.
+    pub cpus: Vec<(u32, CpuModes)>,
     /// What the scheduler did.
     pub activity: Activity,
     /// `btime`.
@@ -52,15 +54,20 @@ pub fn stat(text: &str) -> Stat {
             "procs_running" => stat.activity.running = first(),
             "procs_blocked" => stat.activity.blocked = first(),
             "softirq" => stat.activity.soft_interrupts = first(),
-            word if word.strip_prefix("cpu").is_some_and(|number| number.parse::<u32>().is_ok()) => {
-                stat.cores = Some(stat.cores.unwrap_or(0).saturating_add(1));
+            word => {
+                if let Some(number) = word.strip_prefix("cpu").and_then(|number| number.parse::<u32>().ok()) {
+                    stat.cores = Some(stat.cores.unwrap_or(0).saturating_add(1));
+                    stat.cpus.extend(modes(rest).filter(|_| stat.cpus.len() < MOST_CPUS).map(|modes| (number, modes)));
+                }
             }
-            _ => {}
         }
     }
     stat.cpu = stat.modes.map(|modes| used(&modes));
     stat
 }
+
+/// No more CPUs are told one by one.
+const MOST_CPUS: usize = 1024;
 
 /// Kernels before 2.6 had four numbers; each later one may be missing.
 fn modes(line: &str) -> Option<CpuModes> {
@@ -254,6 +261,7 @@ mod tests {
         let cpu = Cpu { time: user + system, split: Some(CpuSplit { user, system }), throttling: None };
         let told = stat(text);
         assert_eq!((told.cpu, told.booted, told.cores), (Some(cpu), Timestamp::from_second(1_772_359_200).ok(), Some(2)));
+        assert_eq!(told.cpus.iter().map(|(number, modes)| (*number, modes.user.as_millis())).collect::<Vec<_>>(), [(0, 500), (11, 500)]);
         let modes = told.modes.unwrap();
         let ms = |ms| Some(Duration::from_millis(ms));
         assert_eq!((Some(modes.idle), modes.iowait, modes.steal, modes.guest, modes.guest_nice), (ms(40_000), ms(5_000), ms(8_000), ms(900), ms(100)));

@@ -4,10 +4,10 @@ use collector::snapshot::Market;
 
 use crate::report::Report;
 
-use super::table::clean;
+use super::clean;
 
 /// `prod · i-0a1b2c3d (m7i.large, us-east-1b, on demand, …)`; elsewhere `web-1 (x86_64, 2 cores, 8.00 GiB)`. `more` goes into the brackets.
-pub(super) fn heading(report: &Report, more: Option<String>) -> String {
+pub(crate) fn heading(report: &Report, more: Option<String>) -> String {
     let host = &report.host.seen;
     let instance = &host.instance;
     let name = instance.id.as_deref().or(host.name.as_deref()).unwrap_or("this host");

@@ -9,16 +9,16 @@ use collector::units::Bytes;
 use crate::report::{Report, WorkloadRow};
 
 /// The rows of a table.
-pub(super) struct Chosen<'a> {
+pub(crate) struct Chosen<'a> {
     /// One row each.
-    pub(super) shown: Vec<&'a WorkloadRow>,
+    pub(crate) shown: Vec<&'a WorkloadRow>,
     /// Quiet units of the host, to be told in one row. Never just one of them.
-    pub(super) rest: Vec<&'a WorkloadRow>,
+    pub(crate) rest: Vec<&'a WorkloadRow>,
 }
 
 /// On a host with containers its units are scenery: those stay that use 2 % of a core or of the memory, or that have something wrong.
 /// Without containers they are what there is to see, and the busiest of them stay.
-pub(super) fn choose(report: &Report, all: bool) -> Chosen<'_> {
+pub(crate) fn choose(report: &Report, all: bool) -> Chosen<'_> {
     let mut shown: Vec<&WorkloadRow> = report.workloads.iter().collect();
     shown.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.seen.about.name.cmp(&b.seen.about.name)).then_with(|| a.seen.about.key.cmp(&b.seen.about.key)));
     if all {
@@ -43,7 +43,7 @@ pub(super) fn choose(report: &Report, all: bool) -> Chosen<'_> {
 const BUSIEST: usize = 20;
 
 /// Containers, then units, then the rest of the system.
-pub(super) fn kind(row: &WorkloadRow) -> u8 {
+pub(crate) fn kind(row: &WorkloadRow) -> u8 {
     match row.seen.about.key {
         Key::Task(_) | Key::Pod(_) | Key::Loose(_) => 0,
         Key::Unit(_) => 1,
@@ -52,12 +52,12 @@ pub(super) fn kind(row: &WorkloadRow) -> u8 {
 }
 
 /// The memory a table speaks of.
-pub(super) fn used(row: &WorkloadRow) -> Option<Bytes> {
+pub(crate) fn used(row: &WorkloadRow) -> Option<Bytes> {
     memory(&row.seen.usage)
 }
 
 /// The same of one container.
-pub(super) fn memory(usage: &Usage) -> Option<Bytes> {
+pub(crate) fn memory(usage: &Usage) -> Option<Bytes> {
     usage.memory?.is.held()
 }
 

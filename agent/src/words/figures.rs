@@ -7,12 +7,12 @@ use collector::units::{Cores, Ratio};
 use crate::cost::UsdPerHour;
 
 /// `0.21`, `12.4`.
-pub(super) fn cores(cores: Cores) -> String {
+pub(crate) fn cores(cores: Cores) -> String {
     if cores.0 < 99.95 { format!("{:.2}", cores.0) } else { format!("{:.1}", cores.0) }
 }
 
 /// `0.3 %`, `42 %`, `160 %`.
-pub(super) fn percent(ratio: Ratio) -> String {
+pub(crate) fn percent(ratio: Ratio) -> String {
     let percent = ratio.0 * 100.0;
     if (0.05..0.95).contains(&percent) { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
@@ -24,7 +24,7 @@ fn gib(gib: f64) -> String {
 }
 
 /// `0.50 / 1.0 GiB`; the half that is not known is `–`.
-pub(super) fn cores_and_gib(cores: Option<f64>, gib: Option<f64>) -> Option<String> {
+pub(crate) fn cores_and_gib(cores: Option<f64>, gib: Option<f64>) -> Option<String> {
     if cores.is_none() && gib.is_none() {
         return None;
     }
@@ -33,7 +33,7 @@ pub(super) fn cores_and_gib(cores: Option<f64>, gib: Option<f64>) -> Option<Stri
 }
 
 /// `1.2 / 8.4 MB/s`: both in the unit that suits the larger.
-pub(super) fn traffic(received: f64, sent: f64) -> String {
+pub(crate) fn traffic(received: f64, sent: f64) -> String {
     let larger = received.max(sent);
     let (by, unit) = [(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s")].into_iter().find(|(by, _)| larger >= *by * 0.9995).unwrap_or((1.0, "B/s"));
     let digits = usize::from(by > 1.0 && larger < by * 99.95);
@@ -41,22 +41,22 @@ pub(super) fn traffic(received: f64, sent: f64) -> String {
 }
 
 /// A price by its own digits: at least four decimals, at most six.
-pub(super) fn price(rate: UsdPerHour) -> String {
+pub(crate) fn price(rate: UsdPerHour) -> String {
     let text = format!("{rate:.6}");
     let least = text.find('.').map_or(text.len(), |point| point + 5);
     format!("{}{}", &text[..least], text[least..].trim_end_matches('0'))
 }
 
 /// What [`rounded`] gives, as text. A rate that need not add up shows itself alike: [`UsdPerHour`]'s own text.
-pub(super) fn usd(shown: i64) -> String {
+pub(crate) fn usd(shown: i64) -> String {
     UsdPerHour(shown.saturating_mul(SHOWN)).to_string()
 }
 
 /// Tables show hundred-thousandths of a dollar an hour: 10,000 nano-dollars.
-pub(super) const SHOWN: i64 = 10_000;
+pub(crate) const SHOWN: i64 = 10_000;
 
 /// `12 s ago`, `3 min ago`, `2 h ago`; from two days on the moment itself: `2026-03-02 10:00 UTC`. A look that seems to lie ahead is now.
-pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn age(at: Timestamp, now: Timestamp) -> String {
     match now.as_second().saturating_sub(at.as_second()) {
         ..1 => "now".into(),
         seconds @ 1..120 => format!("{seconds} s ago"),
@@ -68,7 +68,7 @@ pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
 
 /// Rounds the parts of `total` to `unit` so that they add up to the rounded total: all are cut, and what is missing goes to those cut the most.
 /// Parts that do not add up to the total are rounded one by one; a table never mends a sum.
-pub(super) fn rounded(parts: &[i64], total: i64, unit: i64) -> Vec<i64> {
+pub(crate) fn rounded(parts: &[i64], total: i64, unit: i64) -> Vec<i64> {
     let nearest = |value: i64| (value + unit / 2).div_euclid(unit);
     if parts.iter().map(|part| i128::from(*part)).sum::<i128>() != i128::from(total) {
         return parts.iter().map(|part| nearest(*part)).collect();

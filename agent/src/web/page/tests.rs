@@ -1,0 +1,160 @@
+//! The page as its readers get it: everything of the report is in it, nothing of a stranger's text is more than text.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use collector::identity::Key;
+use collector::snapshot::ContainerAbout;
+use regex::Regex;
+
+use super::*;
+use crate::sample;
+
+fn published(report: Report) -> Published {
+    Published { report: Arc::new(report), at: Instant::now() }
+}
+
+fn html(page: &Page, path: &str, asked: &str, published: &Published) -> String {
+    let answer = page.view(path, asked, published).unwrap();
+    assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
+    String::from_utf8(answer.into_body().0[0].to_vec()).unwrap()
+}
+
+fn view(asked: &str) -> String {
+    html(&Page::default(), "/", asked, &published(sample::report()))
+}
+
+/// The workloads in the order of their rows.
+fn names(html: &str) -> Vec<String> {
+    let link = Regex::new(r#"<a href="/workload\?[^"]*">([^<]*)</a>"#).unwrap();
+    link.captures_iter(html).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn it_says_what_the_tables_say() {
+    let html = view("");
+    assert_eq!(names(&html), ["api", "web", "ecs-agent", "system"]);
+    for words in [
+        "<h1>prod · i-0a1b2c3d (m7i.large, us-east-1b, on demand)</h1>",
+        "looked at <time datetime=\"2026-09-14T14:37:00Z\">14:37:00 UTC</time>",
+        "<strong>0.1008 $/h</strong>",
+        "<strong class=\"alarm\">160 %!</strong>",
+        "throttled in 31 % of its periods",
+        "uses more CPU than it asked for: Fargate would throttle it at 0.25",
+        "1.2 / 8.4 MB/s",
+        "<td class=\"num\">0.10080</td>",
+        "not seen: ",
+    ] {
+        assert!(html.contains(words), "{words} is not in {html}");
+    }
+}
+
+#[test]
+fn rows_are_sorted_and_filtered_by_the_address() {
+    for (asked, expected) in [
+        ("sort=name", &["api", "ecs-agent", "system", "web"][..]),
+        ("sort=-name", &["web", "system", "ecs-agent", "api"]),
+        ("sort=cpu", &["api", "web", "system", "ecs-agent"]),
+        ("sort=-cpu", &["ecs-agent", "system", "web", "api"]),
+        // Who has no equivalent stands last, whichever way round.
+        ("sort=fargate", &["web", "api", "ecs-agent", "system"]),
+        ("sort=-fargate", &["api", "web", "ecs-agent", "system"]),
+        ("sort=restarts", &["api", "ecs-agent", "web", "system"]),
+        ("sort=nonsense", &["api", "web", "ecs-agent", "system"]),
+        ("q=ENVOY", &["web"]),
+        ("q=nobody+here", &[]),
+    ] {
+        assert_eq!(names(&view(asked)), expected, "{asked}");
+    }
+    assert!(view("sort=-cpu").contains("aria-sort=\"ascending\"><a href=\"/?sort=cpu\">CPU</a>"));
+    assert!(view("q=%3Cb%3E").contains("nothing here has “&lt;b&gt;”"), "what was asked is text, too");
+}
+
+#[test]
+fn a_workload_has_its_own_page_with_its_cost_worked_out() {
+    let (page, published) = (Page::default(), published(sample::report()));
+    let html = html(&page, "/workload", "task=7f3ac0de00000000000000000000aaaa", &published);
+    assert!(html.contains("0.50 vCPU x 0.034892 $ = 0.017446 $/h"), "{html}");
+    assert!(html.contains("asked 1.00 GiB") && html.contains("envoy") && html.contains("<svg class=\"chart\""), "{html}");
+    assert!(page.view("/workload", "task=nobody", &published).is_none());
+    assert!(page.view("/workload", "", &published).is_none());
+}
+
+#[test]
+fn names_are_text_whatever_is_in_them() {
+    const EVIL: &str = "</title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
+    let mut report = sample::report();
+    report.cluster = Some(EVIL.into());
+    report.workloads.iter_mut().for_each(|row| {
+        row.warnings.push(EVIL.into());
+        row.seen.about = Arc::new(collector::snapshot::About { name: EVIL.into(), ..(*row.seen.about).clone() });
+        row.containers
+            .iter_mut()
+            .for_each(|one| one.seen.about = Arc::new(ContainerAbout { name: Some(EVIL.into()), image: Some(EVIL.into()), ..(*one.seen.about).clone() }));
+    });
+    report.gaps.iter_mut().for_each(|gap| gap.why = EVIL.into());
+    let (page, published) = (Page::default(), published(report));
+    for (path, asked) in [("/", ""), ("/workload", "task=7f3ac0de00000000000000000000aaaa")] {
+        let html = html(&page, path, asked, &published);
+        assert!(html.contains("&lt;img") && !html.contains("<img"), "{html}");
+        is_strict(&html);
+    }
+    is_strict(&view(""));
+}
+
+/// No script, style or handler in the page itself, and nothing from elsewhere: what the policy forbids is not tried.
+fn is_strict(html: &str) {
+    assert_eq!(html.matches("<script").count(), 1, "{html}");
+    assert!(html.contains("<script src=\"/tare.js\" defer></script>"));
+    for forbidden in [r#"(?:src|href|action)="(?:https?:|//)"#, r#"="javascript:"#] {
+        assert!(!Regex::new(forbidden).unwrap().is_match(html), "{forbidden} is in {html}");
+    }
+    // What stands between quotes is a value, whatever it looks like.
+    let bare = Regex::new(r#""[^"]*""#).unwrap().replace_all(html, "\"\"");
+    for forbidden in ["<style", r"<[^>]* style=", r"<[^>]* on[a-z]+="] {
+        assert!(!Regex::new(forbidden).unwrap().is_match(&bare), "{forbidden} is in {bare}");
+    }
+}
+
+#[test]
+fn a_host_without_a_price_or_without_anything_says_so() {
+    let mut report = sample::report();
+    report.host.cost = Default::default();
+    report.host.cost.why_no_price = Some("not EC2: set host.instance_type".into());
+    let html = html(&Page::default(), "/", "", &published(report.clone()));
+    assert!(html.contains("price of this machine unknown: not EC2: set host.instance_type") && !html.contains("Now $/h"), "{html}");
+    report.workloads.clear();
+    assert!(super::tests::html(&Page::default(), "/", "", &published(report)).contains("nothing to show"));
+    assert_eq!(empty(StatusCode::NOT_FOUND, "gone").status(), StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn views_are_made_once_and_only_a_few_are_kept() {
+    let (page, first) = (Page::default(), published(sample::report()));
+    let at = |asked: &str, published: &Published| page.view("/", asked, published).unwrap().into_body().0[0].as_ptr();
+    assert_eq!(at("sort=cpu", &first), at("sort=cpu&x=1", &first), "what is passed over makes no view");
+    for n in 0..100 {
+        at(&format!("q={n}"), &first);
+    }
+    assert_eq!(page.locked().views.len(), VIEWS);
+    let second = Published { at: first.at + Duration::from_secs(1), ..first.clone() };
+    at("", &second);
+    assert_eq!(page.locked().views.len(), 1, "views of an older report are dropped");
+}
+
+#[test]
+fn the_charts_remember_so_many_looks_and_forget_who_is_gone() {
+    let (page, mut report) = (Page::default(), sample::report());
+    let start = Instant::now();
+    let look = |n: u64, report: &Report| Published { report: Arc::new(report.clone()), at: start + Duration::from_secs(n) };
+    for n in 0..100 {
+        page.add(&look(n, &report));
+        page.add(&look(n, &report));
+    }
+    let key = report.workloads[0].seen.about.key.clone();
+    assert_eq!(page.locked().history.of(&key).count(), history::KEPT);
+    report.workloads.retain(|row| row.seen.about.key == Key::System);
+    page.add(&look(100, &report));
+    let history = &page.locked().history;
+    assert_eq!((history.of(&key).count(), history.of(&Key::System).count()), (0, history::KEPT));
+}

@@ -7,23 +7,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use collector::roots::Roots;
-use tare::args::{Args, Command, Form, View};
+use tare::args::{Args, Command, Config, Exit, Form, Man, View};
+use tare::commands;
 use tare::commands::doctor::{self, Facts};
-use tare::commands::looks::looks;
+use tare::commands::looks::{Looks, looks};
+use tare::commands::manual;
 use tare::commands::table::Look;
-use tare::commands::{self, view};
+use tare::commands::view::{Printer, What};
+use tare::commands::watch::watch;
 use tare::config::{self, LogFormat, Settings, Wrong};
 use tare::metrics;
-use tare::report::{Report, WorkloadRow};
-use tare::verdict;
-
-/// `EX_CONFIG` of sysexits.h: supervisors do not restart what cannot get better by itself.
-const WRONG_SETTINGS: u8 = 78;
 
 /// Doctor asks what can be seen, not how much it is: its two looks need no time between them.
 const DOCTOR_LOOKS: Duration = Duration::from_millis(100);
@@ -34,21 +31,21 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help that nobody reads is no failure.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
         }
     };
     match run(&args) {
         Ok(code) => code,
         // `tare ps | head` closed the pipe: it has what it wanted.
-        Err(error) if closed(&error) => ExitCode::SUCCESS,
+        Err(error) if closed(&error) => Exit::Well.into(),
         Err(error) => match error.downcast_ref::<Wrong>() {
             Some(wrong) => {
                 wrong.0.iter().for_each(|line| complain(line));
-                ExitCode::from(WRONG_SETTINGS)
+                Exit::Settings.into()
             }
             None => {
                 complain(&chain(&error));
-                ExitCode::FAILURE
+                Exit::Failed.into()
             }
         },
     }
@@ -56,6 +53,14 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let task = args.task();
+    // What needs no settings is not stopped by wrong ones.
+    match &task {
+        Command::Config(Config { check: Some(Some(file)), .. }) => return say(commands::config::check(file)?.as_bytes()),
+        Command::Completions(wanted) => return say(&manual::completions(wanted.shell)),
+        Command::Man(Man { folder: Some(folder) }) => return say(manual::pages(folder)?.as_bytes()),
+        Command::Man(Man { folder: None }) => return say(&manual::page()?),
+        _ => {}
+    }
     let loaded = config::load(args.config.as_deref(), env::vars_os(), &args.flags())?;
     let settings = &loaded.settings;
     // A table's reader wants the table; only the agent tells how it goes.
@@ -64,50 +69,79 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let look = Look::of_stdout(env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
+    let look = || Look::of_stdout(args.color, |name| env::var_os(name));
     let mut out = BufWriter::new(io::stdout().lock());
     match task {
         Command::Run(wanted) => {
             drop(out);
             block_on(commands::run::run(settings, wanted.replay.as_deref()))??;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Exit::Well.into());
         }
-        Command::Ps(wanted) => {
-            let table = |report: &Report| commands::ps::table(report, Timestamp::now(), look, wanted.all);
-            view::write(&mut out, &block_on(looks(settings, &wanted))??, wanted.output, table)?;
+        Command::Ps(view) => {
+            drop(out);
+            return show(settings, &view, What::Use, look);
         }
-        Command::Cost(cost) => {
-            let reports = block_on(looks(settings, &cost.view))??;
-            match &cost.explain {
-                Some(name) => out.write_all(commands::cost::explain(reports.last().context("there is no look")?, name)?.as_bytes())?,
-                None => {
-                    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-                    let table = |report: &Report| {
-                        let says = |row: &WorkloadRow| Some(verdict::verdict(row, &report.host, Some(today)));
-                        commands::cost::table(report, Timestamp::now(), look, cost.view.all, &says)
-                    };
-                    view::write(&mut out, &reports, cost.view.output, table)?;
-                }
+        Command::Cost(cost) => match &cost.explain {
+            Some(name) => {
+                let looks = block_on(looks(settings, &cost.view))??;
+                out.write_all(commands::cost::explain(looks.reports.last().context("there is no look")?, name)?.as_bytes())?;
             }
-        }
+            None => {
+                drop(out);
+                return show(settings, &cost.view, What::Cost(cost.by), look);
+            }
+        },
         Command::Doctor(wanted) => {
-            let reports = block_on(looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
+            let Looks { reports, from } = block_on(looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
             let report = reports.last().context("nothing could be looked at")?;
             let findings = doctor::findings(report, settings, &Facts::ask(settings, &Roots::live()));
             match wanted.output {
-                Form::Table => out.write_all(doctor::table(&findings, wanted.fail_on, look).as_bytes())?,
+                Form::Table => {
+                    out.write_all(doctor::table(&findings, wanted.fail_on, look()).as_bytes())?;
+                    if let Some(from) = from {
+                        writeln!(out, "seen by {from}, by the settings it was started with")?;
+                    }
+                }
                 Form::Json => writeln!(out, "{:#}", doctor::json(&findings))?,
             }
             out.flush()?;
-            return Ok(if doctor::failed(&findings, wanted.fail_on) { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+            return Ok(if doctor::failed(&findings, wanted.fail_on) { Exit::Failed } else { Exit::Well }.into());
         }
         Command::Healthcheck(wanted) => block_on(commands::healthcheck::check(settings, wanted.url.as_deref()))??,
-        Command::Config => out.write_all(commands::config::print(&loaded.layers).as_bytes())?,
+        Command::Config(wanted) => {
+            let text = match &wanted.check {
+                Some(_) => commands::config::in_force(&loaded.layers),
+                None if wanted.diff => commands::config::diff(&loaded.layers),
+                None => commands::config::print(&loaded.layers),
+            };
+            out.write_all(text.as_bytes())?;
+        }
         Command::Metrics => out.write_all(metrics::manual::manual().as_bytes())?,
+        Command::Completions(_) | Command::Man(_) => {}
         Command::Record(wanted) => out.write_all(block_on(commands::record::record(settings, &wanted))??.as_bytes())?,
     }
     out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Well.into())
+}
+
+fn say(text: &[u8]) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()?;
+    Ok(Exit::Well.into())
+}
+
+/// A table, a document or lines of what runs here; once, or until it is enough.
+fn show(settings: &Settings, view: &View, what: What, look: impl Fn() -> Look) -> anyhow::Result<ExitCode> {
+    match view.watch {
+        Some(pace) => block_on(watch(settings, Printer { view, what, from: None }, pace, look))??,
+        None => {
+            let Looks { reports, from } = block_on(looks(settings, view))??;
+            let mut out = BufWriter::new(io::stdout().lock());
+            Printer { view, what, from }.write(&mut out, &reports, Timestamp::now(), look(), true)?;
+        }
+    }
+    Ok(Exit::Well.into())
 }
 
 /// Runs to the end on this thread: there is little to do at a time, and handing it from thread to thread would cost more than doing it. Errors: the kernel gives

@@ -17,4 +17,5 @@ mod program;
 mod prometheus;
 mod question;
 mod rows;
+mod terminal;
 mod trials;

@@ -74,6 +74,7 @@ pub enum Command {
     #[command(after_help = "Examples:
   tare cost
   tare cost --explain web      every figure of one workload, to be redone by hand
+  tare cost --by project       one row a Compose project; it adds up all the same
   tare cost --filter 'cost>0.01' --sort fargate
   tare cost -o csv > cost.csv")]
     Cost(Cost),
@@ -87,9 +88,11 @@ Exit codes: 0 nothing at or above --fail-on; 1 a finding at or above it")]
     /// Print every setting, its explanation and the value in force
     #[command(after_help = "Examples:
   tare config > tare.toml          a file to start from: it is the manual, too
+  tare config --diff               only what differs from the defaults
+  tare config --check tare.toml    before it is rolled out
 
 Exit codes: 0 well; 78 a setting is wrong")]
-    Config,
+    Config(Config),
     /// Print every metric: its names, unit, labels and meaning
     #[command(after_help = "Examples:
   tare metrics | less
@@ -188,8 +191,12 @@ pub struct Cost {
     pub view: View,
 
     /// Show how one workload's cost is reckoned, in words; -o json has the same figures of all
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["output", "filter", "sort", "columns", "no_headers", "watch"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["output", "filter", "sort", "columns", "no_headers", "watch", "by"])]
     pub explain: Option<String>,
+
+    /// One row for all that have this in common
+    #[arg(long, value_enum, default_value_t = By::Workload, value_name = "workload|service|project|image|kind", hide_possible_values = true, conflicts_with_all = ["columns", "sort"])]
+    pub by: By,
 }
 
 /// `tare doctor`
@@ -243,11 +250,6 @@ impl Default for View {
 }
 
 impl View {
-    /// Whether the table is the usual one: no filter, order or columns of one's own, and its line above and notes below.
-    pub fn is_plain(&self) -> bool {
-        self.filter.is_none() && self.sort.is_none() && self.columns.is_none() && !self.no_headers
-    }
-
     /// What is asked of each report.
     pub fn query(&self) -> Query {
         Query { filter: self.filter.clone(), sort: self.sort.clone() }
@@ -258,6 +260,18 @@ impl View {
 fn pace(text: &str) -> Result<Duration, String> {
     const ALLOWED: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
     span(text).and_then(|span| if ALLOWED.contains(&span) { Ok(span) } else { Err("two looks are \"100ms\" to \"1h\" apart".into()) })
+}
+
+/// `tare config`
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct Config {
+    /// Only what differs from the defaults, and where it is from
+    #[arg(long, conflicts_with = "check")]
+    pub diff: bool,
+
+    /// Say only whether the settings are right: those of this file alone, or without one all that are in force here
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub check: Option<Option<PathBuf>>,
 }
 
 /// `tare completions`
@@ -285,6 +299,21 @@ pub enum Colour {
     Always,
     /// Not even on a terminal.
     Never,
+}
+
+/// What the rows of `tare cost` have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Nothing: each is one workload
+    Workload,
+    /// Their Compose service, else their name
+    Service,
+    /// Their Compose project
+    Project,
+    /// The images they run
+    Image,
+    /// What they are: tasks, pods, containers, units
+    Kind,
 }
 
 /// How a report is printed.
@@ -412,6 +441,8 @@ mod tests {
         assert!(view.no_headers);
         let Command::Ps(view) = read("tare ps --watch=500ms -o csv").task() else { panic!() };
         assert_eq!((view.watch, view.output), (Some(Duration::from_millis(500)), Output::Csv));
+        let Command::Config(config) = read("tare config --check").task() else { panic!() };
+        assert_eq!(config.check, Some(None));
     }
 
     #[test]
@@ -432,6 +463,7 @@ mod tests {
             ("tare ps --sort memry", "memory"),
             ("tare ps --columns restrats", "restarts"),
             ("tare ps --filter memry>5", "memory"),
+            ("tare cost --by projct", "project"),
         ] {
             let said = Args::read(line.split(' ')).unwrap_err().to_string();
             assert!(said.contains(meant), "{line}: {said}");
@@ -451,7 +483,9 @@ mod tests {
             "tare ps --columns cpu,memry",
             "tare ps --watch=0s",
             "tare ps -w --replay d",
+            "tare cost --by namespace",
             "tare cost --explain web --sort cpu",
+            "tare config --check --diff",
             "tare completions csh",
             "tare ps --color maybe",
             "tare ps --replay d --url u",

@@ -7,21 +7,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use collector::roots::Roots;
-use tare::args::{Args, Colour, Command, Exit, Form, View};
+use tare::args::{Args, Command, Config, Exit, Form, Man, View};
+use tare::commands;
 use tare::commands::doctor::{self, Facts};
-use tare::commands::fields::Of;
-use tare::commands::looks::looks;
+use tare::commands::looks::{Looks, looks};
+use tare::commands::manual;
 use tare::commands::table::Look;
-use tare::commands::{self, view};
+use tare::commands::view::{Printer, What};
+use tare::commands::watch::watch;
 use tare::config::{self, LogFormat, Settings, Wrong};
 use tare::metrics;
-use tare::report::{Report, WorkloadRow};
-use tare::verdict;
 
 /// Doctor asks what can be seen, not how much it is: its two looks need no time between them.
 const DOCTOR_LOOKS: Duration = Duration::from_millis(100);
@@ -54,6 +53,14 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let task = args.task();
+    // What needs no settings is not stopped by wrong ones.
+    match &task {
+        Command::Config(Config { check: Some(Some(file)), .. }) => return say(commands::config::check(file)?.as_bytes()),
+        Command::Completions(wanted) => return say(&manual::completions(wanted.shell)),
+        Command::Man(Man { folder: Some(folder) }) => return say(manual::pages(folder)?.as_bytes()),
+        Command::Man(Man { folder: None }) => return say(&manual::page()?),
+        _ => {}
+    }
     let loaded = config::load(args.config.as_deref(), env::vars_os(), &args.flags())?;
     let settings = &loaded.settings;
     // A table's reader wants the table; only the agent tells how it goes.
@@ -62,8 +69,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    // Asked anew for each table: a terminal changes its size.
-    let look = || Look::of_stdout(coloured(args.color));
+    let look = || Look::of_stdout(args.color, |name| env::var_os(name));
     let mut out = BufWriter::new(io::stdout().lock());
     match task {
         Command::Run(wanted) => {
@@ -71,72 +77,71 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             block_on(commands::run::run(settings, wanted.replay.as_deref()))??;
             return Ok(Exit::Well.into());
         }
-        Command::Ps(wanted) => {
-            let table = |report: &Report| commands::ps::table(report, Timestamp::now(), look(), wanted.all);
-            show(&mut out, settings, &wanted, Of::Ps, &look, table)?;
+        Command::Ps(view) => {
+            drop(out);
+            return show(settings, &view, What::Use, look);
         }
-        Command::Cost(cost) if cost.explain.is_some() => {
-            let reports = block_on(looks(settings, &cost.view))??;
-            let name = cost.explain.as_deref().unwrap_or_default();
-            out.write_all(commands::cost::explain(reports.last().context("there is no look")?, name)?.as_bytes())?;
-        }
-        Command::Cost(cost) => {
-            let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-            let table = |report: &Report| {
-                let says = |row: &WorkloadRow| Some(verdict::verdict(row, &report.host, Some(today)));
-                commands::cost::table(report, Timestamp::now(), look(), cost.view.all, &says)
-            };
-            show(&mut out, settings, &cost.view, Of::Cost, &look, table)?;
-        }
+        Command::Cost(cost) => match &cost.explain {
+            Some(name) => {
+                let looks = block_on(looks(settings, &cost.view))??;
+                out.write_all(commands::cost::explain(looks.reports.last().context("there is no look")?, name)?.as_bytes())?;
+            }
+            None => {
+                drop(out);
+                return show(settings, &cost.view, What::Cost(cost.by), look);
+            }
+        },
         Command::Doctor(wanted) => {
-            let reports = block_on(looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
+            let Looks { reports, from } = block_on(looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
             let report = reports.last().context("nothing could be looked at")?;
             let findings = doctor::findings(report, settings, &Facts::ask(settings, &Roots::live()));
             match wanted.output {
-                Form::Table => out.write_all(doctor::table(&findings, wanted.fail_on, look()).as_bytes())?,
+                Form::Table => {
+                    out.write_all(doctor::table(&findings, wanted.fail_on, look()).as_bytes())?;
+                    if let Some(from) = from {
+                        writeln!(out, "seen by {from}, by the settings it was started with")?;
+                    }
+                }
                 Form::Json => writeln!(out, "{:#}", doctor::json(&findings))?,
             }
             out.flush()?;
-            return Ok(if doctor::failed(&findings, wanted.fail_on) { Exit::Failed.into() } else { Exit::Well.into() });
+            return Ok(if doctor::failed(&findings, wanted.fail_on) { Exit::Failed } else { Exit::Well }.into());
         }
         Command::Healthcheck(wanted) => block_on(commands::healthcheck::check(settings, wanted.url.as_deref()))??,
-        Command::Completions(wanted) => commands::shell::completions(&mut out, wanted.shell)?,
-        Command::Man(wanted) => commands::shell::man(&mut out, wanted.folder.as_deref())?,
-        Command::Config => out.write_all(commands::config::print(&loaded.layers).as_bytes())?,
+        Command::Config(wanted) => {
+            let text = match &wanted.check {
+                Some(_) => commands::config::in_force(&loaded.layers),
+                None if wanted.diff => commands::config::diff(&loaded.layers),
+                None => commands::config::print(&loaded.layers),
+            };
+            out.write_all(text.as_bytes())?;
+        }
         Command::Metrics => out.write_all(metrics::manual::manual().as_bytes())?,
+        Command::Completions(_) | Command::Man(_) => {}
         Command::Record(wanted) => out.write_all(block_on(commands::record::record(settings, &wanted))??.as_bytes())?,
     }
     out.flush()?;
     Ok(Exit::Well.into())
 }
 
-/// One table, document or list of lines; with `--watch` again and again.
-fn show(out: &mut impl Write, settings: &Settings, wanted: &View, of: Of, look: &impl Fn() -> Look, table: impl Fn(&Report) -> String) -> anyhow::Result<()> {
-    let draw = |report: &Report, first: bool| {
-        let mut drawn = Vec::new();
-        view::write(&mut drawn, report, wanted, of, look(), first, &table)?;
-        io::Result::Ok(drawn)
-    };
-    if let Some(every) = wanted.watch {
-        return block_on(commands::watch::watch(settings, wanted, every, draw))?;
-    }
-    let reports = block_on(looks(settings, wanted))??;
-    let shown = if view::has_all_looks(wanted.output) { &reports[..] } else { &reports[reports.len().saturating_sub(1)..] };
-    for (at, report) in shown.iter().enumerate() {
-        out.write_all(&draw(report, at == 0)?)?;
-    }
-    Ok(())
+fn say(text: &[u8]) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()?;
+    Ok(Exit::Well.into())
 }
 
-/// Whether colours are wanted, where the output has some: a flag beats NO_COLOR (no-color.org), that beats CLICOLOR_FORCE (bixense.com/clicolors).
-fn coloured(flag: Colour) -> Option<bool> {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
-    match flag {
-        Colour::Always => Some(true),
-        Colour::Never => Some(false),
-        Colour::Auto if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => Some(false),
-        Colour::Auto => set("CLICOLOR_FORCE").then_some(true),
+/// A table, a document or lines of what runs here; once, or until it is enough.
+fn show(settings: &Settings, view: &View, what: What, look: impl Fn() -> Look) -> anyhow::Result<ExitCode> {
+    match view.watch {
+        Some(pace) => block_on(watch(settings, Printer { view, what, from: None }, pace, look))??,
+        None => {
+            let Looks { reports, from } = block_on(looks(settings, view))??;
+            let mut out = BufWriter::new(io::stdout().lock());
+            Printer { view, what, from }.write(&mut out, &reports, Timestamp::now(), look(), true)?;
+        }
     }
+    Ok(Exit::Well.into())
 }
 
 /// Runs to the end on this thread: there is little to do at a time, and handing it from thread to thread would cost more than doing it. Errors: the kernel gives

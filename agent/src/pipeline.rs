@@ -31,7 +31,7 @@ use crate::web::{self, Guard, Published, Site};
 /// One look may take this share of the interval before it counts as late.
 const SHARE: f64 = 0.8;
 /// The time one look gets where no tick presses: a command, a replay.
-const ONCE: Duration = Duration::from_secs(10);
+pub const ONCE: Duration = Duration::from_secs(10);
 
 /// Looks and reports, one after the other.
 pub struct Engine {
@@ -76,14 +76,6 @@ pub fn live(settings: &Settings) -> Roots {
     roots.docker = settings.docker.socket.clone().map_or(Address::Nowhere, Address::Unix);
     roots.imds = if settings.imds.enabled { Address::Http(settings.imds.endpoint.clone()) } else { Address::Nowhere };
     roots
-}
-
-/// Two looks at this machine, `apart`: the second has rates.
-pub async fn twice(settings: &Settings, apart: Duration) -> Vec<Arc<Report>> {
-    let mut engine = Engine::new(&live(settings), settings);
-    let first = engine.look(Instant::now() + ONCE).await;
-    tokio::time::sleep(apart).await;
-    vec![first, engine.look(Instant::now() + ONCE).await]
 }
 
 /// A report of each look at a recorded host. Errors: the folder cannot be read.

@@ -18,4 +18,5 @@ mod program;
 mod prometheus;
 mod question;
 mod rows;
+mod terminal;
 mod trials;

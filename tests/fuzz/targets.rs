@@ -37,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("answers", answers),
     ("imds", metadata),
     ("settings", settings),
+    ("filter", filter),
     ("recorded", recorded),
 ];
 
@@ -203,6 +204,14 @@ fn settings(bytes: &[u8]) {
     let loaded = tare::config::load(None, [("TARE_CONFIG_CONTENT".into(), text.into())], &[]);
     if let Err(wrong) = loaded {
         assert!(!wrong.0.is_empty() && wrong.0.iter().all(|line| !line.is_empty()), "what is refused is told why");
+    }
+}
+
+fn filter(bytes: &[u8]) {
+    use tare::query::Filter;
+    match Filter::read(&String::from_utf8_lossy(bytes)) {
+        Ok(filter) => assert_eq!(Filter::read(&filter.to_string()), Ok(filter), "what is read reads back"),
+        Err(problem) => assert!(!problem.is_empty() && problem.len() < 2000, "what is refused is told why, in a few words"),
     }
 }
 

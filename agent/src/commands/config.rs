@@ -1,8 +1,10 @@
 //! `tare config`: the manual, with the values in force in place of the defaults.
 
+use std::path::Path;
+
 use toml::Value;
 
-use crate::config::{Layers, MANUAL};
+use crate::config::{Layers, MANUAL, Wrong, load};
 
 /// The whole settings file: every explanation, and each line that differs with where it came from. It is a settings file itself.
 pub fn print(layers: &Layers) -> String {
@@ -24,6 +26,60 @@ pub fn print(layers: &Layers) -> String {
         }
     }
     out
+}
+
+/// Only what differs from the defaults, each line with where it came from: a settings file, too. Empty where nothing does.
+pub fn diff(layers: &Layers) -> String {
+    let mut changed: Vec<_> = layers.changed().filter(|(key, value, _)| default(key).is_none_or(|default| default != written(value))).collect();
+    // A key without a section stands before all sections, or it would belong to one.
+    changed.sort_by_key(|(key, ..)| (key.contains('.'), *key));
+    let mut out = String::new();
+    let mut section = "";
+    for (key, value, origin) in changed {
+        let (of, name) = key.rsplit_once('.').unwrap_or(("", key));
+        if of != section {
+            section = of;
+            out.push_str(&format!("{}[{section}]\n", if out.is_empty() { "" } else { "\n" }));
+        }
+        let was = default(key).unwrap_or_default();
+        out.push_str(&format!("# The default is {was}; this is from {}.\n{name} = {}\n", printable(&origin.to_string()), written(value)));
+    }
+    out
+}
+
+/// What the manual says of a setting, as it is written there.
+fn default(key: &str) -> Option<&'static str> {
+    let mut section = "";
+    for line in MANUAL.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        }
+        let (name, default) = line.split_once(" = ").filter(|_| !line.starts_with('#')).unwrap_or_default();
+        let of = key.strip_suffix(name).map(|of| of.trim_end_matches('.'));
+        if !name.is_empty() && of == Some(section) && key.len() == section.len() + usize::from(!section.is_empty()) + name.len() {
+            return Some(default);
+        }
+    }
+    None
+}
+
+/// Whether a file is right, alone. Gives a sentence. Errors: everything wrong with it.
+pub fn check(file: &Path) -> Result<String, Wrong> {
+    Ok(verdict(&file.display().to_string(), &load(Some(file), [], &[])?.layers))
+}
+
+/// The same of settings that were loaded, and so are right.
+pub fn in_force(layers: &Layers) -> String {
+    verdict("the settings in force", layers)
+}
+
+fn verdict(what: &str, layers: &Layers) -> String {
+    let said = match diff(layers).lines().filter(|line| line.starts_with("# The default")).count() {
+        0 => "nothing differs from the defaults".into(),
+        1 => "1 setting differs from the defaults".into(),
+        count => format!("{count} settings differ from the defaults"),
+    };
+    format!("{}: well; {said}\n", printable(what))
 }
 
 /// One line of TOML.
@@ -80,6 +136,33 @@ mod tests {
                 "instance_type = \"m7i.large\"",
             ]
         );
+    }
+
+    #[test]
+    fn what_differs_is_a_settings_file_of_its_own() {
+        let loaded = |text: &str| load(None, [("TARE_CONFIG_CONTENT".into(), text.into())], &[]).unwrap();
+        let text = "interval = \"10s\"\nlinger = \"7m\"\n[host]\nregion = \"eu-central-1\"\n[log]\nlevel = \"debug\"";
+        let printed = diff(&loaded(text).layers);
+        assert_eq!(
+            printed.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>(),
+            ["linger = \"7m\"", "", "[host]", "region = \"eu-central-1\"", "", "[log]", "level = \"debug\"",]
+        );
+        assert_eq!(loaded(&printed).settings, loaded(text).settings);
+        let every = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/settings/good/every.toml")).unwrap();
+        assert_eq!(loaded(&diff(&loaded(&every).layers)).settings, loaded(&every).settings);
+        assert_eq!(diff(&load(None, [], &[]).unwrap().layers), "");
+    }
+
+    #[test]
+    fn a_file_is_checked_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tare.toml");
+        let in_force = load(None, [], &[]).unwrap().layers;
+        fs::write(&path, "linger = \"7m\"").unwrap();
+        assert_eq!(check(&path).unwrap(), format!("{}: well; 1 setting differs from the defaults\n", path.display()));
+        fs::write(&path, "lingr = \"7m\"").unwrap();
+        assert!(check(&path).unwrap_err().0[0].contains("did you mean linger?"));
+        assert_eq!(super::in_force(&in_force), "the settings in force: well; nothing differs from the defaults\n");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `tare cost`: what each workload costs here and what it would cost on Fargate, as one table that adds up on the screen.
 
-use std::collections::BTreeSet;
+pub mod by;
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 use collector::identity::Key;
 use collector::snapshot::{Market, State};
@@ -10,11 +10,14 @@ use collector::units::Bytes;
 
 use crate::cost::{Cost, Elsewhere, Origin, Otherwise, Price, PriceBasis, UsdPerHour, What};
 use crate::explain;
+use crate::query::{Field, Row, Unit};
 use crate::report::{Report, WorkloadRow};
 
+use super::cells;
+use super::shown::Shown;
 use super::table::{Cell, Column, Look, Tone, WHOLE, columns, draw, say};
 use crate::words::heading::heading;
-use crate::words::rows::{Chosen, choose, kind, used};
+use crate::words::rows::{Chosen, kind, used};
 use crate::words::{clean, figures};
 
 /// One sentence on one workload: where it would be cheaper, with its catch. `None`: nothing to say.
@@ -33,19 +36,32 @@ const VERDICT: Column = Column { head: SAYS, least: WHOLE, leaves: 1 };
 const PRICED: [Column; 7] = [NAME, ASKED, USED, NOW, WITH_IDLE, FARGATE, VERDICT];
 const UNPRICED: [Column; 5] = [NAME, ASKED, USED, FARGATE, VERDICT];
 
-/// The table of one report. `all` gives every unit of the host a row of its own.
-pub fn table(report: &Report, now: Timestamp, look: Look, all: bool, verdict: Verdict<'_>) -> String {
-    let node = &report.host.cost;
-    let items = items(report, all, verdict);
-    let (cells, columns): (Vec<Vec<Cell>>, &[Column]) = match (&node.price, node.idle) {
-        (Some(price), Some(idle)) => (priced(&items, price.usd, idle, report), &PRICED),
-        _ => (items.iter().map(|item| [item.start(), item.end()].concat()).collect(), &UNPRICED),
+/// What `-o wide` shows.
+const WIDE: &[&str] = &["workload", "kind", "project", "image", "cpu_asked", "cpu", "memory_asked", "memory", "now", "idle", "total", "fargate", "says"];
+
+/// The table of one report. It adds up to the node, whichever rows are wanted: the others stand in a row of their own.
+pub fn table(report: &Report, shown: &Shown<'_>, verdict: Verdict<'_>) -> String {
+    let (node, look) = (&report.host.cost, shown.look);
+    let found = shown.query.of(report);
+    let mut items = items(&found, shown, verdict);
+    let nothing = items.is_empty();
+    items.extend(others(report, &found));
+    let fields = shown.fields(WIDE);
+    let sums = node.price.as_ref().zip(node.idle).map(|(price, idle)| Sums::new(&items, price.usd, idle, report));
+    let (cells, columns): (Vec<Vec<Cell>>, Vec<Column>) = match (&fields, sums) {
+        (Some(fields), sums) => (chosen(&items, sums.as_ref(), fields, report), cells::columns(fields)),
+        (None, Some(sums)) => (priced(&items, &sums), PRICED.to_vec()),
+        (None, None) => (items.iter().map(|item| [item.start(), item.end()].concat()).collect(), UNPRICED.to_vec()),
     };
-    let drawn = draw(columns, &cells, look);
+    let drawn = draw(&columns, &cells, look);
     let mut out = String::new();
-    head(&mut out, report, now, look, drawn.wide);
-    if items.is_empty() {
-        say(&mut out, "nothing to charge: no container and no unit was seen");
+    if !shown.headers {
+        drawn.lines.iter().skip(1).filter(|_| !nothing).for_each(|line| say(&mut out, line));
+        return out;
+    }
+    head(&mut out, report, shown, drawn.wide);
+    if nothing {
+        say(&mut out, shown.nothing("nothing to charge: no container and no unit was seen"));
         return out;
     }
     for (at, line) in drawn.lines.iter().enumerate() {
@@ -56,6 +72,7 @@ pub fn table(report: &Report, now: Timestamp, look: Look, all: bool, verdict: Ve
             paragraph(&mut out, &format!("  {words}"), Tone::Quiet, look);
         }
     }
+    cells::say_left_out(&mut out, &drawn, fields.as_deref(), look);
     foot(&mut out, report, &items, look, drawn.wide);
     out
 }
@@ -98,20 +115,38 @@ impl Item<'_> {
     }
 }
 
-fn items<'a>(report: &'a Report, all: bool, verdict: Verdict<'_>) -> Vec<Item<'a>> {
-    let Chosen { mut shown, mut rest } = choose(report, all);
+fn items<'a>(report: &'a Report, wanted: &Shown<'_>, verdict: Verdict<'_>) -> Vec<Item<'a>> {
+    let Chosen { mut shown, mut rest } = wanted.choose(report);
     // What ended costs nothing.
-    let runs = |row: &&WorkloadRow| row.seen.state <= State::Restarting;
     shown.retain(runs);
     rest.retain(runs);
-    let dear = |row: &WorkloadRow| row.cost.now.or_else(|| fargate(&row.cost)?.rate);
-    shown.sort_by(|a, b| kind(a).cmp(&kind(b)).then_with(|| dear(b).cmp(&dear(a))));
+    if wanted.query.sort.is_none() {
+        let dear = |row: &WorkloadRow| row.cost.now.or_else(|| fargate(&row.cost)?.rate);
+        shown.sort_by(|a, b| kind(a).cmp(&kind(b)).then_with(|| dear(b).cmp(&dear(a))));
+    }
     let mut items: Vec<Item<'_>> = shown.into_iter().map(|row| item(row, verdict)).collect();
-    if !rest.is_empty() {
+    if !rest.is_empty() && wanted.query.sort.is_some() {
+        items.push(together(&rest));
+    } else if !rest.is_empty() {
         let before = items.iter().position(|item| item.row.is_some_and(|row| row.seen.about.key == Key::System)).unwrap_or(items.len());
         items.insert(before, together(&rest));
     }
     items
+}
+
+fn runs(row: &&WorkloadRow) -> bool {
+    row.seen.state <= State::Restarting
+}
+
+/// Those that are not wanted cost their part all the same.
+fn others<'a>(report: &'a Report, found: &Report) -> Option<Item<'a>> {
+    let wanted: BTreeSet<&Key> = found.workloads.iter().map(|row| &row.seen.about.key).collect();
+    let others: Vec<&WorkloadRow> = report.workloads.iter().filter(runs).filter(|row| !wanted.contains(&row.seen.about.key)).collect();
+    (!others.is_empty()).then(|| Item {
+        name: format!("{} {}", others.len(), if others.len() == 1 { "other" } else { "others" }),
+        says: Some("not met by the filter".into()),
+        ..together(&others)
+    })
 }
 
 fn item<'a>(row: &'a WorkloadRow, verdict: Verdict<'_>) -> Item<'a> {
@@ -156,28 +191,80 @@ fn together<'a>(rest: &[&WorkloadRow]) -> Item<'a> {
     }
 }
 
-/// The rows with their money, then idle and the total. What is shown of each part adds up to what is shown of the whole.
-fn priced(items: &[Item<'_>], price: UsdPerHour, idle: UsdPerHour, report: &Report) -> Vec<Vec<Cell>> {
-    let known = |rates: Vec<Option<UsdPerHour>>| rates.into_iter().map(|rate| rate.map_or(0, |rate| rate.0)).collect::<Vec<i64>>();
-    let mut now = known(items.iter().map(|item| item.now).collect());
-    now.push(idle.0);
-    let adds_up = now.iter().map(|part| i128::from(*part)).sum::<i128>() == i128::from(price.0);
-    let now = figures::rounded(&now, price.0, figures::SHOWN);
-    let total = figures::rounded(&known(items.iter().map(|item| item.total).collect()), price.0, figures::SHOWN);
-    let mut cells: Vec<Vec<Cell>> = items
-        .iter()
-        .zip(now.iter().zip(&total))
-        .map(|(item, (now, total))| {
-            let sums = vec![Cell::of(item.now.map(|_| figures::usd(*now))), Cell::of(item.total.map(|_| figures::usd(*total)))];
-            [item.start(), sums, item.end()].concat()
-        })
-        .collect();
+/// The money of the rows, of idle and of the whole. What is shown of each part adds up to what is shown of the whole.
+struct Sums {
+    /// Now and with idle, beside the items.
+    rows: Vec<[Option<String>; 2]>,
+    idle: String,
+    free: Option<String>,
+    price: String,
+    adds_up: bool,
+}
+
+impl Sums {
+    fn new(items: &[Item<'_>], price: UsdPerHour, idle: UsdPerHour, report: &Report) -> Sums {
+        let known = |rates: Vec<Option<UsdPerHour>>| rates.into_iter().map(|rate| rate.map_or(0, |rate| rate.0)).collect::<Vec<i64>>();
+        let mut now = known(items.iter().map(|item| item.now).collect());
+        now.push(idle.0);
+        let adds_up = now.iter().map(|part| i128::from(*part)).sum::<i128>() == i128::from(price.0);
+        let now = figures::rounded(&now, price.0, figures::SHOWN);
+        let total = figures::rounded(&known(items.iter().map(|item| item.total).collect()), price.0, figures::SHOWN);
+        let shown = |item: &Item<'_>, now: i64, total: i64| [item.now.map(|_| figures::usd(now)), item.total.map(|_| figures::usd(total))];
+        Sums {
+            rows: items.iter().zip(now.iter().zip(&total)).map(|(item, (now, total))| shown(item, *now, *total)).collect(),
+            idle: figures::usd(now.last().copied().unwrap_or(0)),
+            free: free(report),
+            price: price.to_string(),
+            adds_up,
+        }
+    }
+
+    fn says(&self) -> &'static str {
+        if self.adds_up { "= the node" } else { "the node; not every workload could be charged" }
+    }
+}
+
+/// The rows with their money, then idle and the total.
+fn priced(items: &[Item<'_>], sums: &Sums) -> Vec<Vec<Cell>> {
+    let money = |[now, total]: &[Option<String>; 2]| vec![Cell::of(now.clone()), Cell::of(total.clone())];
+    let mut cells: Vec<Vec<Cell>> = items.iter().zip(&sums.rows).map(|(item, sums)| [item.start(), money(sums), item.end()].concat()).collect();
     let blank = || Cell::new("");
-    let idle = now.last().copied().unwrap_or(0);
-    cells.push(vec![Cell::new("idle"), Cell::of(free(report)), blank(), Cell::new(figures::usd(idle)), blank(), blank(), blank()]);
-    let node = Cell::new(price.to_string());
-    let says = Cell::new(if adds_up { "= the node" } else { "the node; not every workload could be charged" });
-    cells.push(vec![Cell::new("total"), blank(), blank(), node.clone().tone(Tone::Head), node, blank(), says]);
+    cells.push(vec![Cell::new("idle"), Cell::of(sums.free.clone()), blank(), Cell::new(&sums.idle), blank(), blank(), blank()]);
+    let node = Cell::new(&sums.price);
+    cells.push(vec![Cell::new("total"), blank(), blank(), node.clone().tone(Tone::Head), node, blank(), Cell::new(sums.says())]);
+    cells
+}
+
+/// The same in the columns that are asked for.
+fn chosen(items: &[Item<'_>], sums: Option<&Sums>, fields: &[&Field], report: &Report) -> Vec<Vec<Cell>> {
+    let of = |item: &Item<'_>, at: usize, field: &Field| {
+        let tone = if item.quiet { Tone::Quiet } else { Tone::Plain };
+        match (field.name, sums.and_then(|sums| sums.rows.get(at)), item.row) {
+            ("workload", ..) => Cell::new(&item.name).tone(tone),
+            ("now", Some([now, _]), _) => Cell::of(now.clone()),
+            ("total", Some([_, total]), _) => Cell::of(total.clone()),
+            ("says", ..) => Cell::new(item.says.as_deref().unwrap_or_default()).tone(tone),
+            ("fargate", ..) => item.fargate.clone(),
+            (_, _, Some(workload)) => cells::cell(field, &Row { report, workload, inner: None }),
+            (_, _, None) if field.unit == Unit::Text => Cell::new(""),
+            (_, _, None) => Cell::unknown(),
+        }
+    };
+    let mut cells: Vec<Vec<Cell>> = items.iter().enumerate().map(|(at, item)| fields.iter().map(|field| of(item, at, field)).collect()).collect();
+    if let Some(sums) = sums {
+        let row = |name: &str, now: &str, total: &str, says: &str| {
+            let of = |field: &&Field| match field.name {
+                "workload" => name.to_owned(),
+                "now" => now.to_owned(),
+                "total" => total.to_owned(),
+                "says" => says.to_owned(),
+                _ => String::new(),
+            };
+            fields.iter().map(|field| Cell::new(of(field))).collect::<Vec<_>>()
+        };
+        cells.push(row("idle", &sums.idle, "", ""));
+        cells.push(row("total", &sums.price, &sums.price, sums.says()));
+    }
     cells
 }
 
@@ -207,11 +294,12 @@ fn elsewhere(cost: &Cost) -> Cell {
     }
 }
 
-fn head(out: &mut String, report: &Report, now: Timestamp, look: Look, wide: usize) {
+fn head(out: &mut String, report: &Report, shown: &Shown<'_>, wide: usize) {
+    let look = shown.look;
     let node = &report.host.cost;
-    let host = heading(report, None);
     match &node.price {
         Some(price) => {
+            let host = heading(report, None);
             let guess = if price.basis == PriceBasis::Derived || report.host.seen.instance.market == Some(Market::Spot) { "~" } else { "" };
             let month = price.usd.over(UsdPerHour::MONTH);
             let right = format!("{guess}{} $/h  {guess}{month} $/month   {}", figures::price(price.usd), origin(price));
@@ -221,10 +309,10 @@ fn head(out: &mut String, report: &Report, now: Timestamp, look: Look, wide: usi
                 say(out, look.line(&host));
                 say(out, look.line(&right));
             }
+            shown.say_source(out);
         }
         None => {
-            let age = report.at.wall.map(|at| figures::age(at, now)).unwrap_or_default();
-            say(out, look.ends(&host, &age, wide));
+            shown.say_heading(out, report, None, wide);
             let why = node.why_no_price.as_deref().unwrap_or("not known yet");
             paragraph(out, &format!("price of this machine unknown: {why}"), Tone::Notice, look);
         }

@@ -6,67 +6,88 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::near::Near;
-use super::progress::waiting;
+use super::progress;
 use crate::args::View;
 use crate::config::Settings;
-use crate::pipeline::{self, Engine};
+use crate::pipeline::{self, Engine, ONCE};
 use crate::report::{Report, SCHEMA};
 
 /// A report is asked for with this patience where the user named the Tare, and with little where one only might be running.
 const ASKED: Duration = Duration::from_secs(5);
 const TRIED: Duration = Duration::from_millis(300);
-/// The time that one look of our own gets.
-const LOOK: Duration = Duration::from_secs(10);
 /// Bytes of one report: 10,000 containers are about 30 MB.
 const LARGEST: usize = 256 << 20;
 
-/// The looks, oldest first; at least one. Errors: the recorded host cannot be read; the Tare that was named does not answer.
-pub async fn looks(settings: &Settings, view: &View) -> Result<Vec<Arc<Report>>> {
+/// Reports, and who made them where it was another program.
+pub struct Looks {
+    /// Oldest first; at least one.
+    pub reports: Vec<Arc<Report>>,
+    /// `the Tare that runs here`
+    pub from: Option<String>,
+}
+
+/// The looks. Errors: the recorded host cannot be read; the Tare that was named does not answer.
+pub async fn looks(settings: &Settings, view: &View) -> Result<Looks> {
     if let Some(dir) = &view.replay {
-        return pipeline::replay(settings, dir).await;
+        return Ok(Looks { reports: pipeline::replay(settings, dir).await?, from: None });
     }
+    let (mut eyes, report) = open(settings, view).await?;
+    let reports = match report {
+        Some(report) => vec![report],
+        None => {
+            let first = eyes.look().await?;
+            let pause = tokio::time::sleep(view.span);
+            progress::waiting("looking at this host", view.span, pause).await;
+            vec![first, eyes.look().await?]
+        }
+    };
+    Ok(Looks { reports, from: eyes.from() })
+}
+
+/// What looks again and again: a Tare that runs, or this program itself.
+pub enum Eyes {
+    /// Another program, and what it is called.
+    Tare(Near, String),
+    /// This one.
+    Own(Box<Engine>),
+}
+
+impl Eyes {
+    /// The next report. Errors: the Tare that runs does not answer.
+    pub async fn look(&mut self) -> Result<Arc<Report>> {
+        match self {
+            Eyes::Tare(near, name) => {
+                let answer = progress::waiting(&format!("waiting for {name}"), ASKED, report(near, ASKED)).await;
+                Ok(Arc::new(answer.with_context(|| format!("no report from {name}"))?))
+            }
+            Eyes::Own(engine) => Ok(engine.look(Instant::now() + ONCE).await),
+        }
+    }
+
+    /// Who makes the reports, where it is another program.
+    pub fn from(&self) -> Option<String> {
+        match self {
+            Eyes::Tare(_, name) => Some(name.clone()),
+            Eyes::Own(_) => None,
+        }
+    }
+}
+
+/// The eyes that a view speaks of, and a report where one came with the finding. Errors: the Tare that was named does not answer.
+pub async fn open(settings: &Settings, view: &View) -> Result<(Eyes, Option<Arc<Report>>)> {
     if let Some(url) = &view.url {
-        let report = async { report(&Near::at(url)?, ASKED).await };
-        return Ok(vec![Arc::new(report.await.with_context(|| format!("no report from the Tare at {url}"))?)]);
+        let near = Near::at(url).with_context(|| format!("no report from the Tare at {url}"))?;
+        let mut eyes = Eyes::Tare(near, format!("the Tare at {url}"));
+        let report = eyes.look().await?;
+        return Ok((eyes, Some(report)));
     }
     if let Ok(near) = Near::here(settings)
         && let Ok(report) = report(&near, TRIED).await
     {
-        return Ok(vec![Arc::new(report)]);
+        tracing::debug!("the report is made by the Tare on {}, by the settings it was started with", settings.listen);
+        return Ok((Eyes::Tare(near, "the Tare that runs here".into()), Some(Arc::new(report))));
     }
-    Ok(waiting("looking at this host", view.span, pipeline::twice(settings, view.span)).await)
-}
-
-/// Where the looks of a watch come from.
-pub struct Watched {
-    near: Option<(Near, String)>,
-    engine: Option<Engine>,
-    looked: bool,
-}
-
-impl Watched {
-    /// A Tare that answers, the named one or the one that runs here; else looks of our own. Errors: the named one does not answer.
-    pub async fn new(settings: &Settings, view: &View) -> Result<Watched> {
-        let near = match &view.url {
-            Some(url) => Some((Near::at(url)?, url.clone())),
-            None => match Near::here(settings) {
-                Ok(near) if report(&near, TRIED).await.is_ok() => Some((near, "this address".into())),
-                _ => None,
-            },
-        };
-        let engine = near.is_none().then(|| Engine::new(&pipeline::live(settings), settings));
-        Ok(Watched { near, engine, looked: false })
-    }
-
-    /// One look; `None`: the first of our own, which has no rates yet. Errors: the Tare that was asked is gone.
-    pub async fn look(&mut self, settings: &Settings) -> Result<Option<Arc<Report>>> {
-        if let Some((near, name)) = &self.near {
-            return Ok(Some(Arc::new(report(near, ASKED).await.with_context(|| format!("no report from the Tare at {name}"))?)));
-        }
-        let engine = self.engine.get_or_insert_with(|| Engine::new(&pipeline::live(settings), settings));
-        let report = engine.look(Instant::now() + LOOK).await;
-        Ok(std::mem::replace(&mut self.looked, true).then_some(report))
-    }
+    Ok((Eyes::Own(Box::new(Engine::new(&pipeline::live(settings), settings))), None))
 }
 
 async fn report(near: &Near, patience: Duration) -> Result<Report> {

@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::web::Guard;
 
 /// A Tare to ask.
-pub(super) struct Near {
+pub struct Near {
     client: Client,
     authorization: Option<String>,
 }

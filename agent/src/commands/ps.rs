@@ -1,7 +1,5 @@
 //! `tare ps`: what runs here and what it uses, as one table.
 
-use jiff::Timestamp;
-
 use collector::identity::{ContainerId, Key};
 use collector::snapshot::{Container, NetOwner, State};
 use collector::units::{Bytes, Cores, Ratio};
@@ -9,10 +7,12 @@ use collector::units::{Bytes, Cores, Ratio};
 use crate::health;
 use crate::report::{ContainerRow, Rates, Report, WorkloadRow};
 
+use super::cells;
+use super::shown::Shown;
 use super::table::{Cell, Column, Look, Tone, draw, say};
+use crate::query::{Field, Row, Unit, Value};
 use crate::words::clean;
-use crate::words::heading::heading;
-use crate::words::rows::{Chosen, choose, used};
+use crate::words::rows::{Chosen, used};
 use crate::words::{self, figures, rows};
 
 const COLUMNS: [Column; 9] = [
@@ -32,39 +32,107 @@ const CPU_OF_LIMIT: [f64; 2] = [0.8, 0.95];
 const MEMORY_OF_LIMIT: [f64; 2] = [0.8, health::NEAR];
 const THROTTLED: [f64; 2] = [0.05, health::THROTTLED];
 
-/// The table of one report. `all` shows every unit of the host, however quiet.
-pub fn table(report: &Report, now: Timestamp, look: Look, all: bool) -> String {
+/// What `-o wide` adds to them.
+const WIDE: &[&str] = &[
+    "workload",
+    "container",
+    "state",
+    "health",
+    "exit",
+    "restarts",
+    "uptime",
+    "cpu",
+    "cpu_of_limit",
+    "cpu_asked",
+    "cpu_limit",
+    "throttled",
+    "memory",
+    "memory_of_limit",
+    "memory_asked",
+    "memory_limit",
+    "swap",
+    "received",
+    "sent",
+    "read",
+    "written",
+    "pids",
+    "cpu_waited",
+    "memory_waited",
+    "io_waited",
+    "image",
+    "id",
+];
+
+/// The table of one report.
+pub fn table(report: &Report, shown: &Shown<'_>) -> String {
+    let look = shown.look;
+    let found = shown.query.of(report);
+    let report = &*found;
+    let Chosen { shown: chosen, rest } = shown.choose(report);
+    let fields = shown.fields(WIDE);
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut rest = Some(rest).filter(|rest| !rest.is_empty());
+    for workload in &chosen {
+        // The remainder of the host stands last.
+        if workload.seen.about.key == Key::System && shown.query.sort.is_none() {
+            rows.extend(rest.take().map(|rest| together(&rest, fields.as_deref())));
+        }
+        let row = Row { report, workload, inner: None };
+        rows.push(cells(&row, fields.as_deref()));
+        // One container alone is its workload; two are told apart. A workload that is wanted itself brings them all.
+        let all = shown.query.wants(&row);
+        let inner = row.several().iter().map(|inner| Row { inner: Some(inner), ..row }).filter(|inner| all || shown.query.wants(inner));
+        rows.extend(inner.map(|inner| cells(&inner, fields.as_deref())));
+    }
+    rows.extend(rest.map(|rest| together(&rest, fields.as_deref())));
+    let columns = fields.as_deref().map_or_else(|| COLUMNS.to_vec(), cells::columns);
+    let drawn = draw(&columns, &rows, look);
+    let mut out = String::new();
+    if !shown.headers {
+        drawn.lines.iter().skip(1).filter(|_| !rows.is_empty()).for_each(|line| say(&mut out, line));
+        return out;
+    }
     let price = match &report.host.cost.price {
         Some(price) => format!("{} $/h", figures::price(price.usd)),
         None => "price unknown".into(),
     };
-    let age = report.at.wall.map(|at| figures::age(at, now)).unwrap_or_default();
-    let Chosen { shown, rest } = choose(report, all);
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
-    let mut rest = Some(rest).filter(|rest| !rest.is_empty());
-    for row in &shown {
-        // The remainder of the host stands last.
-        if row.seen.about.key == Key::System {
-            rows.extend(rest.take().map(|rest| together(&rest)));
-        }
-        rows.push(workload(row, report));
-        // One container alone is its workload; two are told apart.
-        if row.containers.len() > 1 {
-            rows.extend(row.containers.iter().map(|container| inner(container, row, report)));
-        }
-    }
-    rows.extend(rest.map(|rest| together(&rest)));
-    let drawn = draw(&COLUMNS, &rows, look);
-    let mut out = String::new();
-    say(&mut out, look.ends(&heading(report, Some(price)), &age, drawn.wide));
+    shown.say_heading(&mut out, report, Some(price), drawn.wide);
     if rows.is_empty() {
-        say(&mut out, "nothing to show: no container and no unit was seen");
+        say(&mut out, shown.nothing("nothing to show: no container and no unit was seen"));
     } else {
         drawn.lines.iter().for_each(|line| say(&mut out, line));
     }
-    wrong(&mut out, &shown, look);
+    cells::say_left_out(&mut out, &drawn, fields.as_deref(), look);
+    wrong(&mut out, &chosen, look);
     unseen(&mut out, report, look, drawn.wide);
     out
+}
+
+/// One line: the usual columns, or those that are asked for.
+fn cells(row: &Row<'_>, fields: Option<&[&Field]>) -> Vec<Cell> {
+    let usual = || row.inner.map_or_else(|| workload(row.workload, row.report), |one| inner(one, row.workload, row.report));
+    fields.map_or_else(usual, |fields| fields.iter().map(|field| cell(field, row)).collect())
+}
+
+/// A figure that is near a limit is marked here as in the usual columns.
+fn cell(field: &Field, row: &Row<'_>) -> Cell {
+    let marks = match field.name {
+        "cpu_of_limit" => CPU_OF_LIMIT,
+        "memory_of_limit" => MEMORY_OF_LIMIT,
+        "throttled" => THROTTLED,
+        "state" => {
+            let one = row.inner.or(if let [only] = row.workload.containers.as_slice() { Some(only) } else { None });
+            let (_, tone) = words::state(row.inner.map_or(row.workload.seen.state, |inner| inner.seen.state), one);
+            return cells::cell(field, row).tone(tone);
+        }
+        "restarts" => {
+            let some = matches!(field.of(row), Value::Number(restarts) if restarts > 0.0);
+            return cells::cell(field, row).tone_if(some, Tone::Notice);
+        }
+        _ => return cells::cell(field, row),
+    };
+    let Value::Number(ratio) = field.of(row) else { return share(None, marks) };
+    share(Some(Ratio(ratio)), marks)
 }
 
 fn workload(row: &WorkloadRow, report: &Report) -> Vec<Cell> {
@@ -97,11 +165,22 @@ fn inner(container: &ContainerRow, row: &WorkloadRow, report: &Report) -> Vec<Ce
 }
 
 /// Units without a row of their own: what can be added up is.
-fn together(rest: &[&WorkloadRow]) -> Vec<Cell> {
+fn together(rest: &[&WorkloadRow], fields: Option<&[&Field]>) -> Vec<Cell> {
     let cpu = rest.iter().filter_map(|row| row.rates.cpu).map(|cpu| cpu.0).reduce(|a, b| a + b);
     let memory = rest.iter().filter_map(|row| used(row)).reduce(|a, b| Bytes(a.0.saturating_add(b.0)));
     let rates = Rates { cpu: cpu.map(Cores), ..Rates::default() };
     let name = Cell::new(format!("{} more units", rest.len())).tone(Tone::Quiet);
+    if let Some(fields) = fields {
+        let sum = |field: &&Field| match field.name {
+            "workload" => name.clone(),
+            "kind" => Cell::new("unit").tone(Tone::Quiet),
+            "cpu" => Cell::of(rates.cpu.map(figures::cores)),
+            "memory" => Cell::of(memory.map(|memory| memory.to_string())),
+            _ if field.unit == Unit::Text => Cell::new(""),
+            _ => Cell::unknown(),
+        };
+        return fields.iter().map(sum).collect();
+    }
     figures_of(vec![name, Cell::new("host").tone(Tone::Quiet)], &rates, memory, Cell::unknown(), None)
 }
 

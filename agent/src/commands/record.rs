@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use collector::record::Recorder;
 
+use super::progress;
 use crate::args::Record;
 use crate::config::Settings;
 use crate::pipeline;
@@ -11,6 +12,11 @@ use crate::pipeline;
 /// Writes the looks, one interval apart. Gives a sentence about what was written.
 /// Errors: the folder is not empty or cannot be written.
 pub async fn record(settings: &Settings, wanted: &Record) -> Result<String> {
+    let total = settings.interval * wanted.looks.saturating_sub(1);
+    progress::waiting(&format!("writing {} looks", wanted.looks), total, write(settings, wanted)).await
+}
+
+async fn write(settings: &Settings, wanted: &Record) -> Result<String> {
     let folder = &wanted.folder;
     let looks = wanted.looks as usize;
     let mut recorder = Recorder::new(pipeline::live(settings), folder, looks).context("cannot record")?;

@@ -1,9 +1,11 @@
 //! A table for a terminal: no lines, numbers to the right, columns that give way when it is narrow, colour only where it means something.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 
 use comfy_table::{Attribute, Cell as Drawn, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table as Grid, TableStyle, Width};
 
+use crate::args::Colour;
 pub use crate::words::Tone;
 use crate::words::clean;
 
@@ -20,12 +22,19 @@ impl Look {
     /// A pipe.
     pub const PLAIN: Look = Look { width: None, colour: false };
 
-    /// Standard output as it is. `colour`: whether it is coloured; `None`: where it is a terminal.
-    pub fn of_stdout(colour: Option<bool>) -> Look {
-        match Grid::new().width() {
-            Some(width) => Look { width: Some(width.max(40)), colour: colour.unwrap_or(true) },
-            None => Look { colour: colour.unwrap_or(false), ..Look::PLAIN },
-        }
+    /// Standard output as it is. A word about colours beats the environment; there NO_COLOR (no-color.org) beats CLICOLOR_FORCE (bixense.com/clicolors),
+    /// and both beat what the terminal is.
+    pub fn of_stdout(colour: Colour, variable: impl Fn(&str) -> Option<OsString>) -> Look {
+        let width = Grid::new().width().map(|width| width.max(40));
+        let set = |name| variable(name).is_some_and(|value| !value.is_empty());
+        let forced = set("CLICOLOR_FORCE") && variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+        let colour = match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto if set("NO_COLOR") => false,
+            Colour::Auto => forced || width.is_some() && variable("TERM").is_none_or(|term| term != "dumb"),
+        };
+        Look { width, colour }
     }
 
     /// A piece of text in a tone.
@@ -256,6 +265,24 @@ pub(super) fn say(out: &mut String, line: impl AsRef<str>) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn colours_are_as_told_then_as_the_environment_says() {
+        for (told, variables, colour) in [
+            (Colour::Auto, &[][..], false),
+            (Colour::Auto, &["CLICOLOR_FORCE"], true),
+            (Colour::Auto, &["CLICOLOR_FORCE", "NO_COLOR"], false),
+            (Colour::Always, &["NO_COLOR"], true),
+            (Colour::Never, &["CLICOLOR_FORCE"], false),
+        ] {
+            let variable = |name: &str| variables.contains(&name).then(|| OsString::from("1"));
+            // The tests' output is no terminal.
+            let look = Look::of_stdout(told, variable);
+            if look.width.is_none() {
+                assert_eq!(look.colour, colour, "{told:?} {variables:?}");
+            }
+        }
+    }
+
     use proptest::prelude::*;
 
     use super::*;

@@ -21,6 +21,15 @@ pub(crate) struct Chosen<'a> {
 pub(crate) fn choose(report: &Report, all: bool) -> Chosen<'_> {
     let mut shown: Vec<&WorkloadRow> = report.workloads.iter().collect();
     shown.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.seen.about.name.cmp(&b.seen.about.name)).then_with(|| a.seen.about.key.cmp(&b.seen.about.key)));
+    split(report, shown, all)
+}
+
+/// The same in the order in which the report has them.
+pub(crate) fn choose_in_order(report: &Report, all: bool) -> Chosen<'_> {
+    split(report, report.workloads.iter().collect(), all)
+}
+
+fn split<'a>(report: &Report, shown: Vec<&'a WorkloadRow>, all: bool) -> Chosen<'a> {
     if all {
         return Chosen { shown, rest: Vec::new() };
     }
@@ -28,14 +37,14 @@ pub(crate) fn choose(report: &Report, all: bool) -> Chosen<'_> {
     let memory = report.host.seen.memory.map_or(f64::INFINITY, |memory| memory.0 as f64);
     let busy = |row: &WorkloadRow| row.rates.cpu.is_some_and(|cpu| cpu.0 >= 0.02) || used(row).is_some_and(|used| used.0 as f64 >= 0.02 * memory);
     let mut units = 0;
-    let (shown, rest): (Vec<_>, Vec<_>) = shown.into_iter().partition(|row| {
+    let (some, rest): (Vec<_>, Vec<_>) = shown.iter().copied().partition(|row| {
         let unit = matches!(row.seen.about.key, Key::Unit(_));
         units += usize::from(unit);
         !unit || !row.warnings.is_empty() || if containers { busy(row) } else { units <= BUSIEST }
     });
     match rest.as_slice() {
-        [_] => Chosen { shown: choose(report, true).shown, rest: Vec::new() },
-        _ => Chosen { shown, rest },
+        [_] => Chosen { shown, rest: Vec::new() },
+        _ => Chosen { shown: some, rest },
     }
 }
 

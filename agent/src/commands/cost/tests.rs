@@ -13,7 +13,7 @@ fn verdict(row: &WorkloadRow) -> Option<String> {
 }
 
 fn at(report: &Report, width: u16) -> String {
-    table(report, sample::now(), Look { width: Some(width), colour: false }, false, &verdict)
+    table(report, &Shown::new(sample::now(), Look { width: Some(width), colour: false }), &verdict)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::*;
 use crate::sample;
 
 fn at(report: &Report, width: u16) -> String {
-    table(report, sample::now(), Look { width: Some(width), colour: false }, false)
+    table(report, &Shown::new(sample::now(), Look { width: Some(width), colour: false }))
 }
 
 #[test]
@@ -49,13 +49,13 @@ fn a_narrow_terminal_keeps_what_tells_most() {
 fn a_pipe_cuts_nothing_and_colours_nothing() {
     let mut report = sample::report();
     rename(&mut report.workloads[0], &"n".repeat(300));
-    let table = table(&report, sample::now(), Look::PLAIN, false);
+    let table = table(&report, &Shown::new(sample::now(), Look::PLAIN));
     assert!(table.contains(&"n".repeat(300)) && !table.contains('\u{1b}'));
 }
 
 #[test]
 fn colour_marks_what_is_wrong_and_nothing_that_is_well() {
-    let table = table(&sample::report(), sample::now(), Look { width: Some(120), colour: true }, false);
+    let table = table(&sample::report(), &Shown::new(sample::now(), Look { width: Some(120), colour: true }));
     let coloured: Vec<_> = table.lines().filter(|line| line.contains("\u{1b}[38;5;1m")).collect();
     assert_eq!(coloured.len(), 1);
     assert!(coloured[0].contains("160 %!") && coloured[0].contains("31 %!"));
@@ -115,7 +115,7 @@ fn quiet_units_share_a_row_beside_containers() {
     let tail: Vec<&str> = table.lines().skip(7).take(5).map(|line| line.split("  ").next().unwrap_or_default()).collect();
     assert_eq!(tail, ["u020.service", "u021.service", "u022.service", "20 more units", "system"]);
     assert!(table.contains("0.19        –"), "the CPU of the quiet ones is added up: {table}");
-    let all = super::table(&report, sample::now(), Look::PLAIN, true);
+    let all = super::table(&report, &Shown { all: true, ..Shown::new(sample::now(), Look::PLAIN) });
     assert!(all.contains("u000.service") && !all.contains("more units"));
 }
 

@@ -1,0 +1,247 @@
+//! `tare cost --by project`: one row for all workloads that have something in common. It adds up to the node as the whole table does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use collector::identity::Key;
+
+use crate::args::By;
+use crate::cost::UsdPerHour;
+use crate::query::{Row, field};
+use crate::report::{Report, WorkloadRow};
+use crate::words::figures;
+
+use super::super::csv;
+use super::super::shown::Shown;
+use super::super::table::{Cell, Column, Tone, draw, say};
+use super::{fargate, head, paragraph, runs};
+
+/// The groups of one report. JSON: `{"schema": "tare.cost_by/1", "by": "project", "price": 0.1008, "idle": …, "groups": [{name, workloads, now, total, fargate}]}`,
+/// dollars an hour; null is not known.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Groups {
+    schema: &'static str,
+    /// When the look ended, RFC 3339.
+    at: Option<String>,
+    by: &'static str,
+    /// What the machine costs.
+    pub price: Option<UsdPerHour>,
+    /// What nobody asked for or used.
+    pub idle: Option<UsdPerHour>,
+    /// The dearest first.
+    pub groups: Vec<Group>,
+}
+
+/// Workloads that have something in common.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Group {
+    /// What they have in common; `null` where they have no such thing.
+    pub name: Option<String>,
+    /// How many.
+    pub workloads: usize,
+    /// Their split of the node. `None`: not known of one of them.
+    pub now: Option<UsdPerHour>,
+    /// The same with idle.
+    pub total: Option<UsdPerHour>,
+    /// What they would cost on Fargate. `None`: not known of one of them, or priced with others outside of the group.
+    pub fargate: Option<UsdPerHour>,
+}
+
+/// Groups what runs. Rows that are not wanted stand in no group.
+pub fn groups(report: &Report, by: By, shown: &Shown<'_>) -> Groups {
+    let found = shown.query.of(report);
+    let mut members: BTreeMap<Option<String>, Vec<&WorkloadRow>> = BTreeMap::new();
+    for row in found.workloads.iter().filter(runs) {
+        members.entry(name(row, &found, by)).or_default().push(row);
+    }
+    let sum = |rates: Vec<Option<UsdPerHour>>| rates.into_iter().sum::<Option<UsdPerHour>>();
+    let group = |(name, rows): (Option<String>, Vec<&WorkloadRow>)| Group {
+        name,
+        workloads: rows.len(),
+        now: sum(rows.iter().map(|row| row.cost.now).collect()),
+        total: sum(rows.iter().map(|row| row.cost.total).collect()),
+        fargate: sum(rows.iter().map(|row| elsewhere(row, by)).collect()),
+    };
+    let mut groups: Vec<Group> = members.into_iter().map(group).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.now));
+    let node = &report.host.cost;
+    Groups {
+        schema: "tare.cost_by/1",
+        at: report.at.wall.map(|at| at.to_string()),
+        by: word(by),
+        price: node.price.as_ref().map(|price| price.usd),
+        idle: node.idle,
+        groups,
+    }
+}
+
+/// A compose project is sized as one task, whose rate stands at its first workload: it is whole in a group by project alone.
+fn elsewhere(row: &WorkloadRow, by: By) -> Option<UsdPerHour> {
+    let otherwise = fargate(&row.cost)?;
+    match (&otherwise.project, by) {
+        (Some(_), By::Project) => Some(otherwise.rate.unwrap_or_default()),
+        (Some(_), _) => None,
+        (None, _) => otherwise.rate,
+    }
+}
+
+fn name(workload: &WorkloadRow, report: &Report, by: By) -> Option<String> {
+    let own = || workload.seen.about.name.to_string();
+    let containers = || workload.containers.iter().map(|one| &one.seen.about);
+    match by {
+        By::Workload => Some(own()),
+        By::Service => Some(containers().find_map(|about| Some(about.compose.as_ref()?.service.to_string())).unwrap_or_else(own)),
+        By::Project => workload.seen.about.project.as_ref().map(ToString::to_string),
+        By::Image => {
+            let images: BTreeSet<&str> = containers().filter_map(|about| about.image.as_deref()).collect();
+            (!images.is_empty()).then(|| images.into_iter().collect::<Vec<_>>().join(" + "))
+        }
+        By::Kind => Some(match workload.seen.about.key {
+            Key::Loose(_) => "container".into(),
+            _ => match field::find("kind").map(|kind| kind.of(&Row { report, workload, inner: None })) {
+                Ok(field::Value::Text(text)) => text.into_owned(),
+                _ => own(),
+            },
+        }),
+    }
+}
+
+fn word(by: By) -> &'static str {
+    match by {
+        By::Workload => "workload",
+        By::Service => "service",
+        By::Project => "project",
+        By::Image => "image",
+        By::Kind => "kind",
+    }
+}
+
+/// The groups as a table.
+pub fn table(report: &Report, groups: &Groups, shown: &Shown<'_>) -> String {
+    let look = shown.look;
+    let head_of = match groups.by {
+        "service" => "SERVICE",
+        "project" => "PROJECT",
+        "image" => "IMAGE",
+        "kind" => "KIND",
+        _ => "WORKLOAD",
+    };
+    let columns = [
+        Column { head: head_of, least: Some(12), leaves: 0 },
+        Column { head: "WORKLOADS", least: None, leaves: 1 },
+        Column { head: "NOW $/h", least: None, leaves: 0 },
+        Column { head: "WITH IDLE", least: None, leaves: 2 },
+        Column { head: "FARGATE $/h", least: None, leaves: 3 },
+    ];
+    let wanted: i64 = groups.groups.iter().filter_map(|group| group.now).map(|now| now.0).sum();
+    let all = |rate: fn(&WorkloadRow) -> Option<UsdPerHour>| report.workloads.iter().filter(runs).filter_map(rate).map(|rate| rate.0).sum::<i64>();
+    let others = report.workloads.iter().filter(runs).count() - groups.groups.iter().map(|group| group.workloads).sum::<usize>();
+    let (price, idle) = (groups.price.map_or(0, |price| price.0), groups.idle.map_or(0, |idle| idle.0));
+    let rate = |rates: &dyn Fn(&Group) -> Option<UsdPerHour>| groups.groups.iter().map(|group| rates(group).map_or(0, |rate| rate.0)).collect::<Vec<i64>>();
+    let (mut now, mut total) = (rate(&|group| group.now), rate(&|group| group.total));
+    now.extend([all(|row| row.cost.now) - wanted, idle]);
+    total.push(all(|row| row.cost.total) - total.iter().sum::<i64>());
+    let (now, total) = (figures::rounded(&now, price, figures::SHOWN), figures::rounded(&total, price, figures::SHOWN));
+    let mut cells: Vec<Vec<Cell>> = Vec::new();
+    for (at, group) in groups.groups.iter().enumerate() {
+        let none = format!("(no {})", groups.by);
+        let name = Cell::new(group.name.as_deref().unwrap_or(&none)).tone_if(group.name.is_none(), Tone::Quiet);
+        let [now, total] = [group.now.map(|_| figures::usd(now[at])), group.total.map(|_| figures::usd(total[at]))];
+        cells.push(vec![name, Cell::new(group.workloads.to_string()), Cell::of(now), Cell::of(total), Cell::of(group.fargate.map(|rate| rate.to_string()))]);
+    }
+    let at = groups.groups.len();
+    let blank = || Cell::new("");
+    if others > 0 {
+        let priced = |rate: i64| Cell::of(groups.price.map(|_| figures::usd(rate)));
+        cells.push(vec![Cell::new("others").tone(Tone::Quiet), Cell::new(others.to_string()), priced(now[at]), priced(total[at]), blank()]);
+    }
+    if let Some(price) = groups.price {
+        cells.push(vec![Cell::new("idle"), blank(), Cell::new(figures::usd(now[at + 1])), blank(), blank()]);
+        cells.push(vec![Cell::new("total"), blank(), Cell::new(price.to_string()).tone(Tone::Head), Cell::new(price.to_string()), blank()]);
+    }
+    let drawn = draw(&columns, &cells, look);
+    let mut out = String::new();
+    if shown.headers {
+        head(&mut out, report, shown, drawn.wide);
+    }
+    drawn.lines.iter().skip(usize::from(!shown.headers)).for_each(|line| say(&mut out, line));
+    if shown.headers && groups.groups.iter().any(|group| group.fargate.is_none()) {
+        paragraph(&mut out, "–  on Fargate: not every workload of it has a price of its own", Tone::Quiet, look);
+    }
+    out
+}
+
+/// The line of names.
+pub fn csv_head() -> String {
+    csv::line(["at", "group", "workloads", "now_usd_per_hour", "total_usd_per_hour", "fargate_usd_per_hour"].into_iter().map(str::to_owned))
+}
+
+/// A line a group.
+pub fn csv_lines(groups: &Groups) -> String {
+    let money = |rate: Option<UsdPerHour>| rate.map(|rate| rate.usd().to_string()).unwrap_or_default();
+    let line = |group: &Group| {
+        let name = group.name.clone().unwrap_or_default();
+        let at = groups.at.clone().unwrap_or_default();
+        csv::line([at, name, group.workloads.to_string(), money(group.now), money(group.total), money(group.fargate)].into_iter())
+    };
+    groups.groups.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use collector::snapshot::About;
+
+    use super::*;
+    use crate::commands::table::Look;
+    use crate::query::{Filter, Query};
+    use crate::sample;
+
+    fn shown() -> Shown<'static> {
+        Shown::new(sample::now(), Look { width: Some(90), colour: false })
+    }
+
+    /// web and api are of one project.
+    fn report() -> Report {
+        let mut report = sample::report();
+        for row in report.workloads.iter_mut().filter(|row| matches!(&*row.seen.about.name, "web" | "api")) {
+            row.seen.about = Arc::new(About { project: Some("shop".into()), ..(*row.seen.about).clone() });
+        }
+        report
+    }
+
+    #[test]
+    fn groups_add_up_on_the_screen() {
+        let report = report();
+        let expected = "\
+prod · i-0a1b2c3d (m7i.large, us-east-1b, on demand)
+0.1008 $/h  73.58 $/month   list price of 2026-02-07, built in
+PROJECT       WORKLOADS  NOW $/h  WITH IDLE  FARGATE $/h
+shop                  2  0.04303    0.09394      0.04370
+(no project)          2  0.00314    0.00686            –
+idle                     0.05463
+total                    0.10080    0.10080
+–  on Fargate: not every workload of it has a price of its own
+";
+        assert_eq!(table(&report, &groups(&report, By::Project, &shown()), &shown()), expected);
+        for by in [By::Workload, By::Service, By::Project, By::Image, By::Kind] {
+            let groups = groups(&report, by, &shown());
+            let sum: i64 = groups.groups.iter().filter_map(|group| group.now).map(|now| now.0).sum();
+            assert_eq!(sum + groups.idle.unwrap().0, groups.price.unwrap().0, "{by:?}");
+            assert_eq!(groups.groups.iter().map(|group| group.workloads).sum::<usize>(), 4);
+        }
+    }
+
+    #[test]
+    fn what_the_filter_leaves_out_stands_in_one_row() {
+        let report = report();
+        let shown = Shown { query: Query { filter: Some(Filter::read("workload!=web").unwrap()), sort: None }, ..shown() };
+        let table = table(&report, &groups(&report, By::Kind, &shown), &shown);
+        let shown: Vec<&str> = table.lines().skip(3).take(5).collect();
+        assert!(shown[3].starts_with("others"), "{table}");
+        let column = |line: &&str| line.split_whitespace().find(|word| word.starts_with("0.") && word.len() == 7).and_then(|word| word.parse::<f64>().ok());
+        assert!((shown.iter().filter_map(column).sum::<f64>() - 0.1008).abs() < 1e-9, "{table}");
+    }
+}

@@ -410,6 +410,30 @@ async fn a_look_does_not_wait_for_a_daemon_that_hangs_and_what_comes_later_is_to
 }
 
 #[tokio::test]
+async fn a_round_goes_on_between_two_looks() {
+    let host = Host::new();
+    let daemon = Daemon::start(&host.socket());
+    for id in ["a1", "b2", "c3"] {
+        put(&daemon, id, "bridge");
+        daemon.stats(id, v2());
+    }
+    let said = [listed(host.address()).await, no_tree()];
+    daemon.asked();
+    let mut source = source(host.address());
+    source.budget.at_once = 1;
+    let (reading, _) = read(&mut source, &said, Instant::now()).await;
+    assert!(ids(&reading).len() < 3, "this look has no time");
+    let mut seen = 0;
+    let all = async {
+        while seen < 3 {
+            seen += asked(&daemon);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_budget_reaches_everyone_in_turn_and_says_who_waits() {
     let host = Host::new();
     let daemon = Daemon::start(&host.socket());

@@ -1,5 +1,7 @@
 //! The command line: what can be told to `tare`, with examples. Defaults of settings are in `tare.toml`, not here.
 
+mod exit;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +9,16 @@ use clap::error::ErrorKind;
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flag, span};
+use crate::query::{Columns, Filter, Query, Sort};
+
+pub use exit::Exit;
+
+const MAIN: &str = "Examples:
+  tare                    look at this host and serve http://127.0.0.1:9464
+  tare ps --watch         what runs here and what it uses, again and again
+  tare cost               what it costs, here and on Fargate
+  tare doctor             what Tare cannot see, why, and the fix
+  tare config             every setting, its explanation and its value";
 
 /// What every container on this host uses, whether it is healthy, and what it costs
 #[derive(Clone, Debug, Parser)]
@@ -14,14 +26,7 @@ use crate::config::{Flag, span};
     version,
     about,
     max_term_width = 100,
-    after_help = "Examples:
-  tare                    look at this host and serve http://127.0.0.1:9464
-  tare ps                 what runs here and what it uses
-  tare cost               what it costs, here and on Fargate
-  tare doctor             what Tare cannot see, why, and the fix
-  tare config             every setting, its explanation and its value
-
-Exit codes: 0 well; 1 it failed, or doctor found something; 2 wrong arguments; 78 wrong settings"
+    after_help = format!("{MAIN}\n\n{}", Exit::WORDS)
 )]
 pub struct Args {
     /// What to do; nothing means run
@@ -39,24 +44,38 @@ pub struct Args {
     /// Say more on standard error; twice for everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
+
+    /// Colours: on a terminal, always or never; NO_COLOR and CLICOLOR_FORCE count where this is not given
+    #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "auto|always|never", hide_possible_values = true, global = true)]
+    pub color: Colour,
 }
 
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Look at this host again and again, and serve /metrics and /report.json
+    #[command(after_help = "Examples:
+  tare run --listen 0.0.0.0:9464 --interval 5s
+  tare run --config tare.toml
+  tare run --replay DIR     a recorded host")]
     Run(Run),
     /// Show what runs here and what it uses
     #[command(after_help = "Examples:
-  tare ps
+  tare ps --watch                                  again and again, until Ctrl-C
+  tare ps --sort memory --filter 'kind=container memory>50%'
+  tare ps --filter 'workload~^(web|api)$ throttled>5% image!=\"nginx:1.27\"'
+  tare ps --columns name,state,cpu,cpu_limit,io    any figure; a wrong name lists them all
+  tare ps -o wide | less -S
+  tare ps -o csv > now.csv
   tare ps -o json | jq '.workloads[] | select(.warnings != [])'
-  tare ps --for 5s        without a running Tare: the mean of five seconds")]
+  tare ps --for 5s                                 without a running Tare: the mean of five seconds")]
     Ps(View),
     /// Show what each workload costs here and what it would cost on Fargate
     #[command(after_help = "Examples:
   tare cost
-  tare cost --explain web   every figure of one workload, to be redone by hand
-  tare cost -o json")]
+  tare cost --explain web      every figure of one workload, to be redone by hand
+  tare cost --filter 'cost>0.01' --sort fargate
+  tare cost -o csv > cost.csv")]
     Cost(Cost),
     /// Say what Tare can and cannot see, why, and the one thing to do about it
     #[command(after_help = "Examples:
@@ -66,8 +85,15 @@ pub enum Command {
 Exit codes: 0 nothing at or above --fail-on; 1 a finding at or above it")]
     Doctor(Doctor),
     /// Print every setting, its explanation and the value in force
+    #[command(after_help = "Examples:
+  tare config > tare.toml          a file to start from: it is the manual, too
+
+Exit codes: 0 well; 78 a setting is wrong")]
     Config,
     /// Print every metric: its names, unit, labels and meaning
+    #[command(after_help = "Examples:
+  tare metrics | less
+  tare metrics | grep throttl")]
     Metrics,
     /// Say by the exit code whether the Tare that runs here looks and serves
     #[command(after_help = "Examples:
@@ -77,7 +103,21 @@ Exit codes: 0 nothing at or above --fail-on; 1 a finding at or above it")]
 Exit codes: 0 its newest report is fresh; 1 it is not, or it does not answer within 3 s")]
     Healthcheck(Healthcheck),
     /// Write what Tare reads here into a folder, without secrets, to be looked at elsewhere with --replay
+    #[command(after_help = "Examples:
+  tare record /tmp/host --looks 20
+  tare ps --replay /tmp/host")]
     Record(Record),
+    /// Print a script that completes Tare's commands and flags in a shell
+    #[command(after_help = "Examples:
+  tare completions bash > /usr/share/bash-completion/completions/tare
+  tare completions zsh > ~/.zfunc/_tare
+  tare completions fish > ~/.config/fish/completions/tare.fish")]
+    Completions(Completions),
+    /// Print the manual page, or write all of them into a folder
+    #[command(after_help = "Examples:
+  tare man | man -l -
+  tare man /usr/local/share/man/man1")]
+    Man(Man),
 }
 
 /// `tare run`
@@ -99,16 +139,36 @@ pub struct Run {
 /// Where a table comes from and how it is printed.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 pub struct View {
-    /// A table for people, one JSON document, or one line of JSON a look
-    #[arg(short, long, value_enum, default_value_t = Output::Table, value_name = "table|json|ndjson", hide_possible_values = true)]
+    /// A table for people or one with more columns; one JSON or YAML document; one line of JSON or lines of CSV (RFC 4180) a look
+    #[arg(short, long, value_enum, default_value_t = Output::Table, value_name = "table|wide|json|ndjson|yaml|csv", hide_possible_values = true)]
     pub output: Output,
+
+    /// Only rows that meet all terms: FIELD then = != ~ !~ > >= < <= then a value, as in 'workload=web memory>50%'
+    #[arg(long, value_name = "TERMS", value_parser = Filter::read)]
+    pub filter: Option<Filter>,
+
+    /// The order: fields with commas between; figures large first, words from a to z; NAME:asc, NAME:desc or -NAME say it
+    #[arg(long, value_name = "FIELDS", value_parser = Sort::read, allow_hyphen_values = true)]
+    pub sort: Option<Sort>,
+
+    /// The columns of a table or of CSV, with commas between
+    #[arg(long, value_name = "FIELDS", value_parser = Columns::read)]
+    pub columns: Option<Columns>,
+
+    /// Rows alone: no line above, no heads, no notes below
+    #[arg(long)]
+    pub no_headers: bool,
+
+    /// Look again and again, every two seconds or as told, until Ctrl-C
+    #[arg(short, long, value_name = "TIME", value_parser = pace, num_args = 0..=1, require_equals = true, default_missing_value = "2s", conflicts_with = "replay")]
+    pub watch: Option<Duration>,
 
     /// Give every quiet unit of the host its row
     #[arg(short, long)]
     pub all: bool,
 
     /// Time between the two looks, where no Tare is running here
-    #[arg(long = "for", value_name = "TIME", default_value = "1s", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", default_value = "1s", value_parser = pace)]
     pub span: Duration,
 
     /// Look at a recorded host instead of this one
@@ -128,7 +188,7 @@ pub struct Cost {
     pub view: View,
 
     /// Show how one workload's cost is reckoned, in words; -o json has the same figures of all
-    #[arg(long, value_name = "NAME", conflicts_with = "output")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["output", "filter", "sort", "columns", "no_headers", "watch"])]
     pub explain: Option<String>,
 }
 
@@ -167,8 +227,64 @@ pub struct Record {
 impl Default for View {
     /// As if no flag were given.
     fn default() -> View {
-        View { output: Output::Table, all: false, span: Duration::from_secs(1), replay: None, url: None }
+        View {
+            output: Output::Table,
+            filter: None,
+            sort: None,
+            columns: None,
+            no_headers: false,
+            watch: None,
+            all: false,
+            span: Duration::from_secs(1),
+            replay: None,
+            url: None,
+        }
     }
+}
+
+impl View {
+    /// Whether the table is the usual one: no filter, order or columns of one's own, and its line above and notes below.
+    pub fn is_plain(&self) -> bool {
+        self.filter.is_none() && self.sort.is_none() && self.columns.is_none() && !self.no_headers
+    }
+
+    /// What is asked of each report.
+    pub fn query(&self) -> Query {
+        Query { filter: self.filter.clone(), sort: self.sort.clone() }
+    }
+}
+
+/// Time between two looks. What moves is the difference of two, so there has to be some.
+fn pace(text: &str) -> Result<Duration, String> {
+    const ALLOWED: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+    span(text).and_then(|span| if ALLOWED.contains(&span) { Ok(span) } else { Err("two looks are \"100ms\" to \"1h\" apart".into()) })
+}
+
+/// `tare completions`
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct Completions {
+    /// Whose
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `tare man`
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct Man {
+    /// The folder, which must exist
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Whether tables are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// As the environment and the output say.
+    Auto,
+    /// Into a pipe, too.
+    Always,
+    /// Not even on a terminal.
+    Never,
 }
 
 /// How a report is printed.
@@ -176,10 +292,16 @@ impl Default for View {
 pub enum Output {
     /// For people
     Table,
+    /// For people with room: more columns
+    Wide,
     /// The last look, as one document
     Json,
     /// Every look, one line each
     Ndjson,
+    /// The last look, as one document
+    Yaml,
+    /// Every look, one line a row
+    Csv,
 }
 
 /// How findings are printed.
@@ -282,12 +404,56 @@ mod tests {
     }
 
     #[test]
+    fn rows_columns_and_their_order_are_asked_for_by_name() {
+        let Command::Ps(view) = read("tare ps -w --sort -cpu,name --filter memory>50% --columns name,cpu --no-headers").task() else { panic!() };
+        assert_eq!(view.watch, Some(Duration::from_secs(2)));
+        assert_eq!(view.query(), Query { filter: Some(Filter::read("memory>50%").unwrap()), sort: Some(Sort::read("cpu,name").unwrap()) });
+        assert_eq!(view.columns, Some(Columns::read("workload,cpu").unwrap()));
+        assert!(view.no_headers);
+        let Command::Ps(view) = read("tare ps --watch=500ms -o csv").task() else { panic!() };
+        assert_eq!((view.watch, view.output), (Some(Duration::from_millis(500)), Output::Csv));
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Args::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("  tare {}", command.get_name());
+            assert!(help.starts_with("Examples:\n") && help.contains(&example), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn a_typo_is_told_with_what_was_meant() {
+        for (line, meant) in [
+            ("tare confg", "config"),
+            ("tare ps --ourput json", "--output"),
+            ("tare ps -o jsn", "json"),
+            ("tare ps --sort memry", "memory"),
+            ("tare ps --columns restrats", "restarts"),
+            ("tare ps --filter memry>5", "memory"),
+        ] {
+            let said = Args::read(line.split(' ')).unwrap_err().to_string();
+            assert!(said.contains(meant), "{line}: {said}");
+        }
+    }
+
+    #[test]
     fn wrong_arguments_are_refused() {
         for line in [
             "tare frob",
             "tare --listen a ps",
             "tare ps --for soon",
-            "tare ps -o yaml",
+            "tare ps --for 0s",
+            "tare ps -o xml",
+            "tare ps --sort memry",
+            "tare ps --filter memry>5",
+            "tare ps --columns cpu,memry",
+            "tare ps --watch=0s",
+            "tare ps -w --replay d",
+            "tare cost --explain web --sort cpu",
+            "tare completions csh",
+            "tare ps --color maybe",
             "tare ps --replay d --url u",
             "tare cost --explain web -o json",
             "tare record",

@@ -3,7 +3,6 @@
 
 mod layers;
 mod metrics;
-mod nearest;
 
 use std::ffi::OsString;
 use std::fmt;

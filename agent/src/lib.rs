@@ -1,11 +1,13 @@
 //! Tare: what every container uses, whether it is healthy, what it costs.
 
+pub mod nearest;
 pub mod rates;
 pub mod cost;
 pub mod health;
 pub mod report;
 pub mod explain;
 pub mod verdict;
+pub mod query;
 mod words;
 pub mod metrics;
 pub mod sinks;

@@ -12,8 +12,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use collector::roots::Roots;
-use tare::args::{Args, Command, Form, View};
+use tare::args::{Args, Colour, Command, Exit, Form, View};
 use tare::commands::doctor::{self, Facts};
+use tare::commands::fields::Of;
 use tare::commands::looks::looks;
 use tare::commands::table::Look;
 use tare::commands::{self, view};
@@ -21,9 +22,6 @@ use tare::config::{self, LogFormat, Settings, Wrong};
 use tare::metrics;
 use tare::report::{Report, WorkloadRow};
 use tare::verdict;
-
-/// `EX_CONFIG` of sysexits.h: supervisors do not restart what cannot get better by itself.
-const WRONG_SETTINGS: u8 = 78;
 
 /// Doctor asks what can be seen, not how much it is: its two looks need no time between them.
 const DOCTOR_LOOKS: Duration = Duration::from_millis(100);
@@ -34,21 +32,21 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help that nobody reads is no failure.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
         }
     };
     match run(&args) {
         Ok(code) => code,
         // `tare ps | head` closed the pipe: it has what it wanted.
-        Err(error) if closed(&error) => ExitCode::SUCCESS,
+        Err(error) if closed(&error) => Exit::Well.into(),
         Err(error) => match error.downcast_ref::<Wrong>() {
             Some(wrong) => {
                 wrong.0.iter().for_each(|line| complain(line));
-                ExitCode::from(WRONG_SETTINGS)
+                Exit::Settings.into()
             }
             None => {
                 complain(&chain(&error));
-                ExitCode::FAILURE
+                Exit::Failed.into()
             }
         },
     }
@@ -64,50 +62,81 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let look = Look::of_stdout(env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
+    // Asked anew for each table: a terminal changes its size.
+    let look = || Look::of_stdout(coloured(args.color));
     let mut out = BufWriter::new(io::stdout().lock());
     match task {
         Command::Run(wanted) => {
             drop(out);
             block_on(commands::run::run(settings, wanted.replay.as_deref()))??;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Exit::Well.into());
         }
         Command::Ps(wanted) => {
-            let table = |report: &Report| commands::ps::table(report, Timestamp::now(), look, wanted.all);
-            view::write(&mut out, &block_on(looks(settings, &wanted))??, wanted.output, table)?;
+            let table = |report: &Report| commands::ps::table(report, Timestamp::now(), look(), wanted.all);
+            show(&mut out, settings, &wanted, Of::Ps, &look, table)?;
+        }
+        Command::Cost(cost) if cost.explain.is_some() => {
+            let reports = block_on(looks(settings, &cost.view))??;
+            let name = cost.explain.as_deref().unwrap_or_default();
+            out.write_all(commands::cost::explain(reports.last().context("there is no look")?, name)?.as_bytes())?;
         }
         Command::Cost(cost) => {
-            let reports = block_on(looks(settings, &cost.view))??;
-            match &cost.explain {
-                Some(name) => out.write_all(commands::cost::explain(reports.last().context("there is no look")?, name)?.as_bytes())?,
-                None => {
-                    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-                    let table = |report: &Report| {
-                        let says = |row: &WorkloadRow| Some(verdict::verdict(row, &report.host, Some(today)));
-                        commands::cost::table(report, Timestamp::now(), look, cost.view.all, &says)
-                    };
-                    view::write(&mut out, &reports, cost.view.output, table)?;
-                }
-            }
+            let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+            let table = |report: &Report| {
+                let says = |row: &WorkloadRow| Some(verdict::verdict(row, &report.host, Some(today)));
+                commands::cost::table(report, Timestamp::now(), look(), cost.view.all, &says)
+            };
+            show(&mut out, settings, &cost.view, Of::Cost, &look, table)?;
         }
         Command::Doctor(wanted) => {
             let reports = block_on(looks(settings, &View { span: DOCTOR_LOOKS, ..View::default() }))??;
             let report = reports.last().context("nothing could be looked at")?;
             let findings = doctor::findings(report, settings, &Facts::ask(settings, &Roots::live()));
             match wanted.output {
-                Form::Table => out.write_all(doctor::table(&findings, wanted.fail_on, look).as_bytes())?,
+                Form::Table => out.write_all(doctor::table(&findings, wanted.fail_on, look()).as_bytes())?,
                 Form::Json => writeln!(out, "{:#}", doctor::json(&findings))?,
             }
             out.flush()?;
-            return Ok(if doctor::failed(&findings, wanted.fail_on) { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+            return Ok(if doctor::failed(&findings, wanted.fail_on) { Exit::Failed.into() } else { Exit::Well.into() });
         }
         Command::Healthcheck(wanted) => block_on(commands::healthcheck::check(settings, wanted.url.as_deref()))??,
+        Command::Completions(wanted) => commands::shell::completions(&mut out, wanted.shell)?,
+        Command::Man(wanted) => commands::shell::man(&mut out, wanted.folder.as_deref())?,
         Command::Config => out.write_all(commands::config::print(&loaded.layers).as_bytes())?,
         Command::Metrics => out.write_all(metrics::manual::manual().as_bytes())?,
         Command::Record(wanted) => out.write_all(block_on(commands::record::record(settings, &wanted))??.as_bytes())?,
     }
     out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Well.into())
+}
+
+/// One table, document or list of lines; with `--watch` again and again.
+fn show(out: &mut impl Write, settings: &Settings, wanted: &View, of: Of, look: &impl Fn() -> Look, table: impl Fn(&Report) -> String) -> anyhow::Result<()> {
+    let draw = |report: &Report, first: bool| {
+        let mut drawn = Vec::new();
+        view::write(&mut drawn, report, wanted, of, look(), first, &table)?;
+        io::Result::Ok(drawn)
+    };
+    if let Some(every) = wanted.watch {
+        return block_on(commands::watch::watch(settings, wanted, every, draw))?;
+    }
+    let reports = block_on(looks(settings, wanted))??;
+    let shown = if view::has_all_looks(wanted.output) { &reports[..] } else { &reports[reports.len().saturating_sub(1)..] };
+    for (at, report) in shown.iter().enumerate() {
+        out.write_all(&draw(report, at == 0)?)?;
+    }
+    Ok(())
+}
+
+/// Whether colours are wanted, where the output has some: a flag beats NO_COLOR (no-color.org), that beats CLICOLOR_FORCE (bixense.com/clicolors).
+fn coloured(flag: Colour) -> Option<bool> {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    match flag {
+        Colour::Always => Some(true),
+        Colour::Never => Some(false),
+        Colour::Auto if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => Some(false),
+        Colour::Auto => set("CLICOLOR_FORCE").then_some(true),
+    }
 }
 
 /// Runs to the end on this thread: there is little to do at a time, and handing it from thread to thread would cost more than doing it. Errors: the kernel gives

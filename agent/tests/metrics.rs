@@ -498,13 +498,17 @@ fn prometheus_itself_has_nothing_to_say_against_it() {
     assert!(said.status.success() && words.is_empty(), "{}", String::from_utf8_lossy(&words));
 }
 
-/// Both pages of a report, as this choice leaves them.
-fn chosen(report: &Report, choice: Choice) -> [String; 2] {
+/// All pages of a report, as this choice leaves them.
+fn chosen(report: &Report, choice: Choice) -> [String; 3] {
     let choice = Arc::new(choice);
-    let (mut frame, mut cgroups) = (Frame::of(&choice), Cgroups::of(&choice));
-    frame.fill(report);
-    cgroups.fill(report);
-    [text(&frame), text(&cgroups)]
+    let (mut frame, mut cgroups, mut node) = (Frame::of(&choice), Cgroups::of(&choice), Node::of(&choice));
+    let mut report = report.clone();
+    report.host.seen.machine = Some(Arc::new(made::machine()));
+    report.host.seen.os = Some("linux".into());
+    frame.fill(&report);
+    cgroups.fill(&report);
+    node.fill(&report);
+    [text(&frame), text(&cgroups), text(&node)]
 }
 
 fn names(text: &str) -> HashSet<&str> {
@@ -514,10 +518,10 @@ fn names(text: &str) -> HashSet<&str> {
 #[test]
 fn what_is_not_wanted_is_not_told_and_all_else_is() {
     let report = full();
-    let [ours, theirs] = chosen(&report, Choice::default());
+    let [ours, theirs, node] = chosen(&report, Choice::default());
     let globs = |all: &[&str]| all.iter().map(|glob| Glob((*glob).into())).collect::<Vec<_>>();
-    let choice = Choice::new(globs(&["tare_container_*", "container_memory_*"]), globs(&["*_info", "*_rss*"]), Vec::new(), &[]);
-    for (all, told) in [&ours, &theirs].into_iter().zip(chosen(&report, choice.clone())) {
+    let choice = Choice::new(globs(&["tare_container_*", "container_memory_*", "node_disk_*"]), globs(&["*_info", "*_rss*"]), Vec::new(), &[]);
+    for (all, told) in [&ours, &theirs, &node].into_iter().zip(chosen(&report, choice.clone())) {
         let wanted: HashSet<&str> = names(all).into_iter().filter(|name| choice.keeps(name)).collect();
         assert!(wanted.len() > 3 && wanted.len() < names(all).len());
         assert_eq!(names(&told), wanted);

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tare::metrics::families::AGENT;
 
@@ -40,6 +41,28 @@ fn hosts_of_our_own_have_their_whole_metrics() {
         }
     }
     assert!(changed.is_empty(), "UPDATE=1 writes them anew; first read what changed:\n{}", changed.join("\n"));
+}
+
+/// Nothing that was used is lost: what a task's or pod's containers were seen to use, and its remainder, are its own counter, at every look of every recorded host.
+#[tokio::test]
+async fn tasks_and_pods_are_their_containers_and_their_remainder() {
+    let settings = tare::config::load(None, [], &[]).unwrap().settings;
+    let trials = std::env::var_os("TARE_FIXTURES").map(|fixtures| Path::new(&fixtures).join("trials")).filter(|trials| trials.is_dir());
+    let mut held = 0;
+    for case in [Some(folder()), trials].into_iter().flatten().flat_map(|folder| Case::all(&folder)) {
+        let Ok(reports) = tare::pipeline::replay(&settings, &case.folder).await else { continue };
+        for (look, report) in reports.iter().enumerate() {
+            for row in &report.workloads {
+                let (Some(rest), Some(own)) = (row.seen.remainder, row.seen.usage.cpu) else { continue };
+                let name = format!("{} look {look}: {}", case.id, row.seen.about.name);
+                let containers: Duration = row.containers.iter().filter_map(|one| one.seen.usage.cpu).map(|cpu| cpu.is.time).sum();
+                assert_eq!(containers, rest.attributed, "{name}");
+                assert_eq!(containers + rest.cpu, own.is.time.max(containers), "{name}");
+                held += 1;
+            }
+        }
+    }
+    assert!(held > 3, "hosts of our own have tasks and pods");
 }
 
 /// The text less what Tare tells of itself: that differs with every run and version.

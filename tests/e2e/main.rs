@@ -5,6 +5,7 @@
 mod cadvisor;
 mod case;
 mod corpus;
+mod dashboards;
 mod door;
 mod exposition;
 mod faults;

@@ -226,10 +226,29 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str
     answer(&ask().map_err(|e| format!("{method} {path}: {e}"))?).ok_or_else(|| format!("{method} {path}: no HTTP answer"))
 }
 
-/// Splits an answer with `Content-Length` or none; hyper sends no chunks for a whole body.
+/// Splits an answer: its body is whole, or in chunks, as Go sends a long one.
 fn answer(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.into(), body: bytes[end + 4..].to_vec() })
+    let mut answer = Answer { status, head: head.into(), body: bytes[end + 4..].to_vec() };
+    if answer.header("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked")) {
+        answer.body = joined(&answer.body)?;
+    }
+    Some(answer)
+}
+
+/// Chunks put together; `None` where one is cut off.
+fn joined(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).ok()?, 16).ok()?;
+        let chunk = chunks.get(end + 2..end + 2 + size)?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(chunk);
+        chunks = chunks.get(end + 4 + size..)?;
+    }
 }

@@ -36,12 +36,21 @@ impl Prometheus {
 
     /// The same, with more lines for its scrape, each indented by two.
     pub fn start_as(folder: &Path, target: SocketAddr, more: &str) -> Option<Prometheus> {
+        Prometheus::launch(folder, target, more, "")
+    }
+
+    /// The same, with a file of rules that it evaluates every second.
+    pub fn start_ruled(folder: &Path, target: SocketAddr, rules: &Path) -> Option<Prometheus> {
+        Prometheus::launch(folder, target, "", &format!("rule_files: ['{}']\n", rules.display()))
+    }
+
+    fn launch(folder: &Path, target: SocketAddr, more: &str, rules: &str) -> Option<Prometheus> {
         let config = folder.join("prometheus.yml");
         let job = |name: &str, path: &str| {
             format!("- job_name: {name}\n  metrics_path: {path}\n  honor_labels: true\n{more}  static_configs:\n  - targets: ['{target}']\n")
         };
         let jobs = [job("tare", "/metrics"), job("cadvisor", "/metrics/cadvisor")].concat();
-        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}")).unwrap();
+        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{rules}scrape_configs:\n{jobs}")).unwrap();
         // A port that was free a moment ago: Prometheus cannot be handed a socket.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = File::create(folder.join("log")).unwrap();
@@ -54,12 +63,18 @@ impl Prometheus {
 
     /// The one number of a query, once there is one.
     pub fn query(&self, query: &str) -> Option<f64> {
+        program::until(|| self.answer(query)["data"]["result"][0]["value"][1].as_str()?.parse().ok())
+    }
+
+    /// What it says to a query now, null while it does not serve yet.
+    pub fn answer(&self, query: &str) -> Value {
         let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        program::until(|| {
-            let answer = program::get(self.address, &format!("/api/v1/query?query={escaped}")).ok()?;
-            let answer: Value = serde_json::from_slice(&answer.body).ok()?;
-            answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
-        })
+        self.get(&format!("/api/v1/query?query={escaped}")).ok().and_then(|answer| serde_json::from_slice(&answer.body).ok()).unwrap_or_default()
+    }
+
+    /// GETs a path of its own.
+    pub fn get(&self, path: &str) -> Result<program::Answer, String> {
+        program::get(self.address, path)
     }
 }
 

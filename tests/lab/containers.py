@@ -18,6 +18,7 @@ import stage
 from checks import Skip
 from dockerd import IMAGE, IMAGE_WITH_CHECK, Dockerd, Refused
 from image import image
+from lives import short_lives
 from tare import Tare, find
 
 MIB = 1 << 20
@@ -444,5 +445,5 @@ def without_the_tree(lab, check):
 
 ALL = [
     cpu, memory, kernel_files, disk, network, shared_network, host_network, throttling,
-    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, without_the_tree, image,
+    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, without_the_tree, image, short_lives,
 ]

@@ -33,7 +33,7 @@ fn wrong_settings_end_every_command_with_78_and_their_reasons() {
 
 #[test]
 fn wrong_arguments_end_with_2() {
-    let (code, _, said) = ran(&["ps", "-o", "yaml"], &[]);
+    let (code, _, said) = ran(&["ps", "-o", "xml"], &[]);
     assert_eq!(code, Some(2));
     assert!(said.contains("--output"), "{said}");
 }

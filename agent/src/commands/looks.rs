@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::near::Near;
+use super::progress::waiting;
 use crate::args::View;
 use crate::config::Settings;
-use crate::pipeline;
+use crate::pipeline::{self, Engine};
 use crate::report::{Report, SCHEMA};
 
 /// A report is asked for with this patience where the user named the Tare, and with little where one only might be running.
 const ASKED: Duration = Duration::from_secs(5);
 const TRIED: Duration = Duration::from_millis(300);
+/// The time that one look of our own gets.
+const LOOK: Duration = Duration::from_secs(10);
 /// Bytes of one report: 10,000 containers are about 30 MB.
 const LARGEST: usize = 256 << 20;
 
@@ -31,7 +34,39 @@ pub async fn looks(settings: &Settings, view: &View) -> Result<Vec<Arc<Report>>>
     {
         return Ok(vec![Arc::new(report)]);
     }
-    Ok(pipeline::twice(settings, view.span).await)
+    Ok(waiting("looking at this host", view.span, pipeline::twice(settings, view.span)).await)
+}
+
+/// Where the looks of a watch come from.
+pub struct Watched {
+    near: Option<(Near, String)>,
+    engine: Option<Engine>,
+    looked: bool,
+}
+
+impl Watched {
+    /// A Tare that answers, the named one or the one that runs here; else looks of our own. Errors: the named one does not answer.
+    pub async fn new(settings: &Settings, view: &View) -> Result<Watched> {
+        let near = match &view.url {
+            Some(url) => Some((Near::at(url)?, url.clone())),
+            None => match Near::here(settings) {
+                Ok(near) if report(&near, TRIED).await.is_ok() => Some((near, "this address".into())),
+                _ => None,
+            },
+        };
+        let engine = near.is_none().then(|| Engine::new(&pipeline::live(settings), settings));
+        Ok(Watched { near, engine, looked: false })
+    }
+
+    /// One look; `None`: the first of our own, which has no rates yet. Errors: the Tare that was asked is gone.
+    pub async fn look(&mut self, settings: &Settings) -> Result<Option<Arc<Report>>> {
+        if let Some((near, name)) = &self.near {
+            return Ok(Some(Arc::new(report(near, ASKED).await.with_context(|| format!("no report from the Tare at {name}"))?)));
+        }
+        let engine = self.engine.get_or_insert_with(|| Engine::new(&pipeline::live(settings), settings));
+        let report = engine.look(Instant::now() + LOOK).await;
+        Ok(std::mem::replace(&mut self.looked, true).then_some(report))
+    }
 }
 
 async fn report(near: &Near, patience: Duration) -> Result<Report> {

@@ -3,12 +3,16 @@
 pub mod config;
 pub mod cost;
 pub mod doctor;
+pub mod fields;
 pub mod greeting;
 pub mod healthcheck;
 pub mod looks;
 mod near;
+pub mod progress;
 pub mod ps;
 pub mod record;
 pub mod run;
+pub mod shell;
 pub mod table;
 pub mod view;
+pub mod watch;

@@ -20,11 +20,11 @@ impl Look {
     /// A pipe.
     pub const PLAIN: Look = Look { width: None, colour: false };
 
-    /// Standard output as it is. `no_color`: the variable NO_COLOR is set and not empty (no-color.org).
-    pub fn of_stdout(no_color: bool) -> Look {
+    /// Standard output as it is. `colour`: whether it is coloured; `None`: where it is a terminal.
+    pub fn of_stdout(colour: Option<bool>) -> Look {
         match Grid::new().width() {
-            Some(width) => Look { width: Some(width.max(40)), colour: !no_color },
-            None => Look::PLAIN,
+            Some(width) => Look { width: Some(width.max(40)), colour: colour.unwrap_or(true) },
+            None => Look { colour: colour.unwrap_or(false), ..Look::PLAIN },
         }
     }
 

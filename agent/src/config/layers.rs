@@ -10,8 +10,8 @@ use std::path::Path;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::nearest::nearest;
 use super::{Flag, MANUAL, Warning, Wrong};
+use crate::nearest::nearest;
 
 /// The variable that holds a whole settings file.
 pub(super) const CONTENT: &str = "TARE_CONFIG_CONTENT";

@@ -1,8 +1,8 @@
 //! Which metrics and labels are told: names are checked against those that exist, so that a slip of the pen leaves nothing out in silence.
 
-use super::nearest::nearest;
 use crate::metrics::choice::Glob;
 use crate::metrics::manual;
+use crate::nearest::nearest;
 
 /// A value of a label is cut at this many bytes everywhere else; a longer one here is a mistake.
 const VALUE_LIMIT: usize = crate::metrics::labels::VALUE_LIMIT;

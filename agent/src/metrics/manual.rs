@@ -55,20 +55,22 @@ fn cadvisor_chapter(page: &mut String) {
 
 /// Every name in Prometheus there is, on any path.
 pub fn names() -> Vec<String> {
-    sections().iter().chain(&cadvisor_sections()).flat_map(|section| &section.entries).map(|entry| entry.about.prometheus()).collect()
+    all_sections().iter().flat_map(|section| &section.entries).map(|entry| entry.about.prometheus()).collect()
 }
 
 /// Every label there is, and whether it may be left out: it describes its row, and no two series differ by it alone.
 pub fn labels() -> Vec<(&'static str, bool)> {
-    let all: Vec<Section> = sections().into_iter().chain(cadvisor_sections()).collect();
+    let mut labels = vec![("le", false)];
     // The same host and cluster stand on all that one Tare tells.
-    let shared = |name: &str| name == "cluster" || name == "host" || cadvisor::DESCRIBING.iter().any(|label| label.name == name);
-    let tells_apart = |name: &str| all.iter().any(|section| section.telling_apart().any(|label| label.name == name));
-    let mut labels: Vec<_> =
-        all.iter().flat_map(|section| &section.all_labels).map(|label| (label.name, shared(label.name) || !tells_apart(label.name))).collect();
-    labels.push(("le", false));
+    for (sections, describing) in [(sections(), &[][..]), (cadvisor_sections(), cadvisor::DESCRIBING), (node_sections(), &[])] {
+        for section in sections {
+            let may = |label: &Label| ["cluster", "host"].contains(&label.name) || section.told.contains(label) || describing.contains(label);
+            labels.extend(section.all_labels.iter().map(|label| (label.name, may(label))));
+        }
+    }
     labels.sort_unstable();
-    labels.dedup();
+    // Where it tells two series apart once, it stays: that one is sorted first.
+    labels.dedup_by_key(|(name, _)| *name);
     labels
 }
 
@@ -126,14 +128,6 @@ struct Section {
     told: Vec<Label>,
 }
 
-impl Section {
-    /// Labels by which two of its series may differ: all but those that an info tells.
-    fn telling_apart(&self) -> impl Iterator<Item = &Label> {
-        let told = self.told.clone();
-        self.all_labels.iter().filter(move |label| !told.contains(label))
-    }
-}
-
 /// One line of it.
 struct Entry {
     about: &'static About,
@@ -157,6 +151,16 @@ fn cadvisor_sections() -> Vec<Section> {
     let mut sections = vec![family(&GROUP), family(&FAILURES), family(&HUGE), family(&DEVICES), family(&BLKIO), family(&INTERFACES), family(&DISKS)];
     sections.extend([family(&ROOM), family(&MACHINE), told(&VERSION, "Versions"), family(&POD_INFO)]);
     sections
+}
+
+fn node_sections() -> Vec<Section> {
+    use super::node::{CPU, DISK, FILE_SYSTEM, HOST, INTERFACE, LINK, TIME, UNAME};
+    vec![family(&CPU), family(&TIME), family(&HOST), told(&UNAME, "Versions"), family(&DISK), family(&FILE_SYSTEM), family(&INTERFACE), family(&LINK)]
+}
+
+/// Those of every path.
+fn all_sections() -> Vec<Section> {
+    sections().into_iter().chain(cadvisor_sections()).chain(node_sections()).collect()
 }
 
 fn table<R>(table: &'static Table<R>) -> [Section; 4] {
@@ -248,7 +252,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_well_formed() {
         let (mut prometheus, mut otel) = (HashSet::new(), HashSet::new());
-        for entry in cadvisor_sections().iter().flat_map(|section| &section.entries) {
+        for entry in cadvisor_sections().iter().chain(&node_sections()).flat_map(|section| &section.entries) {
             assert!(prometheus.insert(entry.about.prometheus()), "{} stands twice", entry.about.name);
         }
         for entry in sections().iter().flat_map(|section| &section.entries) {
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn helps_are_sentences_that_need_no_escape() {
-        for entry in sections().iter().chain(&cadvisor_sections()).flat_map(|section| &section.entries) {
+        for entry in all_sections().iter().flat_map(|section| &section.entries) {
             let help = entry.about.help;
             assert!(help.ends_with('.') && !help.contains(['\n', '\\', '"', '|']), "{help}");
         }
@@ -273,7 +277,7 @@ mod tests {
     fn labels_do_not_clash() {
         // Prometheus sets these on what it scrapes, and keeps `__` and the histogram's `le` for itself.
         let taken = ["instance", "job", "le", "quantile"];
-        for section in sections().into_iter().chain(cadvisor_sections()) {
+        for section in all_sections() {
             for label in &section.all_labels {
                 assert!(!taken.contains(&label.name) && !label.name.starts_with("__"), "{}", label.name);
                 assert!(label.name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_'), "{}", label.name);
@@ -285,10 +289,27 @@ mod tests {
     fn only_what_describes_may_be_left_out() {
         let labels = labels();
         let may = |name: &str| labels.iter().filter(|(label, _)| *label == name).map(|(_, may)| *may).collect::<Vec<_>>();
-        for name in ["image", "digest", "project", "boot_id", "zone", "cluster", "host", "node", "namespace", "name"] {
+        for name in ["image", "digest", "project", "boot_id", "zone", "cluster", "host", "node", "namespace", "market"] {
             assert_eq!(may(name), [true], "{name}");
         }
-        for name in ["workload", "task", "pod", "container", "id", "device", "interface", "state", "arch", "source", "le", "cpu", "direction", "path"] {
+        for name in [
+            "workload",
+            "task",
+            "pod",
+            "container",
+            "name",
+            "device",
+            "interface",
+            "state",
+            "arch",
+            "source",
+            "le",
+            "cpu",
+            "direction",
+            "path",
+            "mode",
+            "mountpoint",
+        ] {
             assert_eq!(may(name), [false], "{name}");
         }
     }

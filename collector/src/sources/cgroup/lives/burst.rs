@@ -17,7 +17,8 @@ pub(super) const STEP: Duration = Duration::from_millis(50);
 const SPAN: Duration = Duration::from_secs(2);
 /// A runtime makes a container's v1 folders one after the other: for this long what is missing is asked for again.
 const YOUNG: Duration = Duration::from_millis(500);
-/// Readings in one step: at about 20 us each they are 5 % of a core. Where more containers are new, all wait longer between two readings; none is left out.
+/// Readings in one step: 24 us each while the files stay open, 76 us where they are opened anew (measured on v1, not optimised), so 6 to 20 % of a core.
+/// Where more containers are new, all wait longer between two readings; none is left out.
 const READINGS: usize = 128;
 /// Descriptors that bursts hold together, for two seconds at most.
 pub(super) const OPEN: usize = 768;

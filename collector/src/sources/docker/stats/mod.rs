@@ -117,7 +117,7 @@ struct Round {
 
 /// What became of one question.
 enum Said {
-    Sample(Sample),
+    Sample(Box<Sample>),
     /// It does not run, or is gone since it was listed.
     Nothing,
     Late,
@@ -269,7 +269,7 @@ impl DockerStats {
                 }
                 let known = self.known.entry(id.clone()).or_default();
                 if known.sample.as_ref().is_none_or(|(had, _)| had.read != sample.read) {
-                    known.sample = Some((sample, Instant::now()));
+                    known.sample = Some((*sample, Instant::now()));
                 }
             }
             Said::Nothing => {}
@@ -302,7 +302,7 @@ fn understand(answer: Result<Body, Error>) -> Said {
         Err(error) => Err(error.to_string()),
     };
     match said {
-        Ok(Some(sample)) => Said::Sample(sample),
+        Ok(Some(sample)) => Said::Sample(Box::new(sample)),
         Ok(None) => Said::Nothing,
         Err(why) => Said::Broken(why),
     }

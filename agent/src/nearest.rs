@@ -1,7 +1,7 @@
 //! The name someone probably meant.
 
 /// The candidate that takes the fewest changed letters, if few enough; a dotted name also counts by its last word alone.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     // Beyond this no name is meant, and the time grows with the length.
     if name.len() > 80 {

@@ -283,6 +283,11 @@ async fn where_the_tree_shows_dockers_containers_nobody_is_ever_asked() {
         let (reading, told) = read(&mut source, &[docker.clone(), of_tree], soon()).await;
         assert!(!told && reading.gaps.is_empty());
     }
+    // One that ends between the list and the tree is not asked for either.
+    put(&daemon, "a4", "bridge");
+    daemon.stats("a4", v2());
+    let more = listed(host.address()).await;
+    assert!(!read(&mut source, &[more, tree(&["a1", "a2", "a3"])], soon()).await.1);
     assert_eq!(asked(&daemon), 0);
     let mut off = DockerStats::new(host.address(), Clock::Real, Settings { enabled: false, ..EVERY });
     assert!(!read(&mut off, &[docker, no_tree()], soon()).await.1);

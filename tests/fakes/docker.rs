@@ -1,4 +1,4 @@
-//! A Docker daemon on a Unix socket that plays list, inspect, stats, sizes, version, info and events, and breaks in every way that real ones do.
+//! A Docker daemon on a Unix socket that plays list, inspect, stats, version, info and events, and breaks in every way that real ones do.
 
 // Included by several tests, each of which uses a part.
 #![allow(dead_code, unreachable_pub)]
@@ -51,7 +51,6 @@ struct State {
     version: Mutex<Value>,
     containers: Mutex<Vec<(Value, Value)>>,
     stats: Mutex<HashMap<String, Value>>,
-    volumes: Mutex<Value>,
     faults: Mutex<HashMap<String, Fault>>,
     asked: Mutex<Vec<String>>,
     history: Mutex<Vec<Value>>,
@@ -111,11 +110,6 @@ impl Daemon {
     /// What its stats say.
     pub fn stats(&self, id: &str, stats: Value) {
         self.state.stats.lock().unwrap().insert(id.into(), stats);
-    }
-
-    /// What `/system/df` says of volumes.
-    pub fn volumes(&self, volumes: Value) {
-        *self.state.volumes.lock().unwrap() = volumes;
     }
 
     /// Forgets one.
@@ -218,7 +212,6 @@ impl State {
             "/info" => (200, json!({"DockerRootDir": "/var/lib/docker", "Containers": containers.len()}).to_string()),
             "/_ping" => (200, "OK".into()),
             "/containers/json" => (200, Value::Array(containers.iter().map(|(row, _)| row.clone()).collect()).to_string()),
-            "/system/df" => (200, json!({"Volumes": *self.volumes.lock().unwrap()}).to_string()),
             _ => {
                 if let Some(id) = path.strip_prefix("/containers/").and_then(|rest| rest.strip_suffix("/stats")) {
                     let stats = self.stats.lock().unwrap().get(id).cloned();

@@ -53,7 +53,7 @@ codes! {
         costs "what containers read from and write to disks is unknown"
         fix "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)";
     STATS "TARE-007" Warning "containers are measured by Docker's stats"
-        costs "their pressure, processes killed for memory and the limits above them are unknown; each sample takes the Docker daemon about 1.6 ms of CPU"
+        costs "their pressure, processes killed for memory and the limits above them are unknown; each sample takes the Docker daemon 1 to 2 ms of CPU"
         fix "give Tare the host's tree: -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro";
     STATS_PART "TARE-008" Warning "Docker's stats do not measure all containers"
         costs "what these containers use is unknown or old"

@@ -1,6 +1,6 @@
 //! Docker's stats: what containers use where the cgroup tree does not show them (Docker Desktop, a sandbox, `/sys` not mounted).
 //!
-//! It stands in for the tree and is asked only then: a daemon works about 1.6 ms for one sample, and says neither pressure nor what runs besides Docker.
+//! It stands in for the tree and is asked only then: a daemon works 1 to 2 ms for one sample, and says neither pressure nor what runs besides Docker.
 //! Docker 20.10 answers when its own collector next ticks, up to a second later, so many are asked at once; newer ones answer at once.
 
 pub mod answer;
@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes as Body;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::{NEWEST, count, is_live, minor};
 use crate::error::Error;
@@ -36,7 +38,7 @@ pub struct Settings {
 /// What one round may take of the daemon's time and of ours.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
-    /// Requests under way at once. Docker 20.10 answers all that wait at one tick of a second.
+    /// Requests under way at once. Docker 20.10 answers all that wait at one tick of a second, so it is the number it answers in a second.
     at_once: usize,
     /// The most containers of one round: those whose turn is longest ago.
     most: usize,
@@ -52,9 +54,9 @@ struct Budget {
     kept: Duration,
 }
 
-/// At 1.6 ms a sample the daemon works 0.8 s for 500 of them.
+/// At 1 to 2 ms a sample the daemon works up to a second for 500 of them.
 const BUDGET: Budget = Budget {
-    at_once: 32,
+    at_once: 128,
     most: 500,
     patience: Duration::from_secs(4),
     longest: Duration::from_secs(15),
@@ -103,12 +105,23 @@ struct Known {
     sample: Option<(Sample, Instant)>,
 }
 
-/// Questions under way. It is polled while a look waits for it; between two looks its answers wait in their sockets.
+/// Questions under way, in a task of their own: a look takes what has come and does not hold them up. Dropped, they are given up.
 struct Round {
     began: Instant,
+    /// From the begin to the newest answer.
     busy: Duration,
-    answers: BoxStream<'static, (ContainerId, Result<Body, Error>)>,
+    answers: mpsc::Receiver<(ContainerId, Said, Instant)>,
     troubles: Troubles,
+    _task: JoinSet<()>,
+}
+
+/// What became of one question.
+enum Said {
+    Sample(Box<Sample>),
+    /// It does not run, or is gone since it was listed.
+    Nothing,
+    Late,
+    Broken(String),
 }
 
 /// What went wrong, with the first as the example.
@@ -202,24 +215,34 @@ impl DockerStats {
                 (client.get(&path, &[], by, ANSWER_LIMIT).await, id)
             }
         });
-        let answers = stream::iter(questions).buffer_unordered(budget.at_once).map(|(answer, id)| (id, answer)).boxed();
-        self.round = Some(Round { began: now, busy: Duration::ZERO, answers, troubles });
+        // Room for all: a look that comes late holds nobody up.
+        let (tell, answers) = mpsc::channel(budget.most.max(1));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut answered = stream::iter(questions).buffer_unordered(budget.at_once);
+            while let Some((answer, id)) = answered.next().await {
+                if tell.send((id, understand(answer), Instant::now())).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.round = Some(Round { began: now, busy: Duration::ZERO, answers, troubles, _task: task });
     }
 
     /// Takes answers until the round is over or it is time to go.
     async fn gather(&mut self, by: Instant) {
         let Some(mut round) = self.round.take() else { return };
         loop {
-            match tokio::time::timeout_at(by.into(), round.answers.next()).await {
+            match tokio::time::timeout_at(by.into(), round.answers.recv()).await {
                 Err(_) => {
                     self.round = Some(round);
                     return;
                 }
-                Ok(Some((id, answer))) => {
-                    if !matches!(answer, Err(Error::Late { .. })) {
-                        round.busy = round.began.elapsed();
+                Ok(Some((id, said, heard))) => {
+                    if !matches!(said, Said::Late) {
+                        round.busy = heard.saturating_duration_since(round.began);
                     }
-                    self.take(&id, answer, &mut round.troubles);
+                    self.take(&id, said, &mut round.troubles);
                 }
                 Ok(None) => break,
             }
@@ -230,20 +253,10 @@ impl DockerStats {
         self.troubles = round.troubles;
     }
 
-    fn take(&mut self, id: &ContainerId, answer: Result<Body, Error>, troubles: &mut Troubles) {
+    fn take(&mut self, id: &ContainerId, said: Said, troubles: &mut Troubles) {
         let Some(container) = self.wanted.get(id) else { return };
-        let said = match answer {
-            Ok(body) => answer::parse(&body),
-            Err(Error::Late { .. }) => {
-                troubles.late += 1;
-                return;
-            }
-            // It ended after it was listed.
-            Err(Error::Status { status: 404 | 409, .. }) => return,
-            Err(error) => Err(error.to_string()),
-        };
         match said {
-            Ok(Some(sample)) => {
+            Said::Sample(sample) => {
                 // What was read before this run began is of the run before.
                 if container.started.is_some_and(|started| sample.read < started) {
                     return;
@@ -256,11 +269,12 @@ impl DockerStats {
                 }
                 let known = self.known.entry(id.clone()).or_default();
                 if known.sample.as_ref().is_none_or(|(had, _)| had.read != sample.read) {
-                    known.sample = Some((sample, Instant::now()));
+                    known.sample = Some((*sample, Instant::now()));
                 }
             }
-            Ok(None) => {}
-            Err(why) => {
+            Said::Nothing => {}
+            Said::Late => troubles.late += 1,
+            Said::Broken(why) => {
                 troubles.broken += 1;
                 troubles.first.get_or_insert_with(|| format!("{}: {why}", container.about.label()));
             }
@@ -277,6 +291,20 @@ impl DockerStats {
             ContainerStats { id: id.clone(), usage, limits }
         };
         Stats { containers: samples().map(one).collect(), online: samples().find_map(|(_, (sample, _))| sample.online) }
+    }
+}
+
+fn understand(answer: Result<Body, Error>) -> Said {
+    let said = match answer {
+        Ok(body) => answer::parse(&body),
+        Err(Error::Late { .. }) => return Said::Late,
+        Err(Error::Status { status: 404 | 409, .. }) => return Said::Nothing,
+        Err(error) => Err(error.to_string()),
+    };
+    match said {
+        Ok(Some(sample)) => Said::Sample(Box::new(sample)),
+        Ok(None) => Said::Nothing,
+        Err(why) => Said::Broken(why),
     }
 }
 

@@ -283,6 +283,11 @@ async fn where_the_tree_shows_dockers_containers_nobody_is_ever_asked() {
         let (reading, told) = read(&mut source, &[docker.clone(), of_tree], soon()).await;
         assert!(!told && reading.gaps.is_empty());
     }
+    // One that ends between the list and the tree is not asked for either.
+    put(&daemon, "a4", "bridge");
+    daemon.stats("a4", v2());
+    let more = listed(host.address()).await;
+    assert!(!read(&mut source, &[more, tree(&["a1", "a2", "a3"])], soon()).await.1);
     assert_eq!(asked(&daemon), 0);
     let mut off = DockerStats::new(host.address(), Clock::Real, Settings { enabled: false, ..EVERY });
     assert!(!read(&mut off, &[docker, no_tree()], soon()).await.1);
@@ -407,6 +412,30 @@ async fn a_look_does_not_wait_for_a_daemon_that_hangs_and_what_comes_later_is_to
     }
     let (reading, _) = read(&mut source, &said, Instant::now() + Duration::from_millis(20)).await;
     assert_eq!((ids(&reading), reading.gaps.len(), asked(&daemon)), (vec!["a1".into()], 0, 2), "no second one beside it");
+}
+
+#[tokio::test]
+async fn a_round_goes_on_between_two_looks() {
+    let host = Host::new();
+    let daemon = Daemon::start(&host.socket());
+    for id in ["a1", "b2", "c3"] {
+        put(&daemon, id, "bridge");
+        daemon.stats(id, v2());
+    }
+    let said = [listed(host.address()).await, no_tree()];
+    daemon.asked();
+    let mut source = source(host.address());
+    source.budget.at_once = 1;
+    let (reading, _) = read(&mut source, &said, Instant::now()).await;
+    assert!(ids(&reading).len() < 3, "this look has no time");
+    let mut seen = 0;
+    let all = async {
+        while seen < 3 {
+            seen += asked(&daemon);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ pub struct Run {
 /// Where a table comes from and how it is printed.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 pub struct View {
-    /// A table for people or one with more columns; one JSON or YAML document; one line of JSON or lines of CSV (RFC 4180) a look
+    /// A table for people or one with more columns; one JSON or YAML document; one line of JSON a look; or CSV (RFC 4180)
     #[arg(short, long, value_enum, default_value_t = Output::Table, value_name = "table|wide|json|ndjson|yaml|csv", hide_possible_values = true)]
     pub output: Output,
 
@@ -329,7 +329,7 @@ pub enum Output {
     Ndjson,
     /// The last look, as one document
     Yaml,
-    /// Every look, one line a row
+    /// The last look, one line a row
     Csv,
 }
 

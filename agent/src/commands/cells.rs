@@ -6,13 +6,15 @@ use crate::cost::UsdPerHour;
 use crate::query::{Field, Row, Unit, Value};
 use crate::words::figures;
 
-use super::table::{Cell, Column, Lines, Look, Tone, say};
+use super::table::{Cell, Column, Lines, Look, Tone, WHOLE, say};
 
 /// The columns of these fields. Where there is no room the rightmost leave first; the first one stays.
 pub(super) fn columns(fields: &[&Field]) -> Vec<Column> {
     let of = |(at, field): (usize, &&Field)| {
         let least = match (field.unit, field.name) {
             (Unit::Text, "workload") => Some(12),
+            // Half a sentence says less than none.
+            (Unit::Text, "says" | "warnings") => WHOLE,
             (Unit::Text, _) => Some(16),
             _ => None,
         };

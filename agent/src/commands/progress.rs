@@ -17,7 +17,9 @@ pub async fn waiting<T>(what: &str, total: Duration, task: impl Future<Output = 
 async fn shown<T>(what: &str, total: Duration, task: impl Future<Output = T>, mut write: impl FnMut(&str)) -> T {
     let start = Instant::now();
     let mut task = std::pin::pin!(task);
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + PATIENCE, REDRAW);
+    // What should end within the patience gets a little more of it: a bar that is gone at once only flickers.
+    let first = if total > PATIENCE { PATIENCE } else { PATIENCE + PATIENCE / 2 };
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + first, REDRAW);
     let mut drawn = false;
     let done = loop {
         tokio::select! {
@@ -75,6 +77,7 @@ mod tests {
         let mut written = String::new();
         let nap = |span| tokio::time::sleep(span);
         shown("x", PATIENCE, nap(PATIENCE / 2), |text| written.push_str(text)).await;
+        shown("x", PATIENCE, nap(PATIENCE + PATIENCE / 10), |text| written.push_str(text)).await;
         assert_eq!(written, "");
         shown("x", PATIENCE, nap(PATIENCE * 2), |text| written.push_str(text)).await;
         assert!(written.starts_with("\rx [") && written.ends_with("\r\u{1b}[K"), "{written:?}");

@@ -36,6 +36,7 @@ const THROTTLED: [f64; 2] = [0.05, health::THROTTLED];
 const WIDE: &[&str] = &[
     "workload",
     "container",
+    "image",
     "state",
     "health",
     "exit",
@@ -59,7 +60,6 @@ const WIDE: &[&str] = &[
     "cpu_waited",
     "memory_waited",
     "io_waited",
-    "image",
     "id",
 ];
 

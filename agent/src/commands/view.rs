@@ -76,13 +76,11 @@ impl Printer<'_> {
                 if first && shown.headers {
                     to.write_all(if grouped.is_some() { cost::by::csv_head() } else { csv::head(&fields) }.as_bytes())?;
                 }
-                for report in looks {
-                    let lines = match grouped {
-                        Some(by) => cost::by::csv_lines(&cost::by::groups(report, by, &shown)),
-                        None => csv::lines(report, &shown.query, &fields),
-                    };
-                    to.write_all(lines.as_bytes())?;
-                }
+                let lines = match grouped {
+                    Some(by) => cost::by::csv_lines(&cost::by::groups(last, by, &shown)),
+                    None => csv::lines(last, &shown.query, &fields),
+                };
+                to.write_all(lines.as_bytes())?;
             }
         }
         Ok(to.flush()?)
@@ -153,7 +151,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Report>(&of(Output::Json)).unwrap(), *looks[1]);
         let lines: Vec<Arc<Report>> = of(Output::Ndjson).lines().map(|line| Arc::new(serde_json::from_str(line).unwrap())).collect();
         assert_eq!(lines, looks);
-        assert_eq!(of(Output::Csv).lines().count(), 1 + 2 * 6);
+        assert_eq!(of(Output::Csv).lines().count(), 1 + 6);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::super::shown::Shown;
 use super::super::table::{Cell, Column, Tone, draw, say};
 use super::{fargate, head, paragraph, runs};
 
-/// The groups of one report. JSON: `{"schema": "tare.cost_by/1", "by": "project", "price": 0.1008, "idle": …, "groups": [{name, workloads, now, total, fargate}]}`,
+/// The groups of one report. JSON: `{"schema": "tare.cost_by/1", "by": "project", "price": 0.1008, "idle": …, "groups": [{name, workloads, uncharged, now, total, fargate}]}`,
 /// dollars an hour; null is not known.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Groups {
@@ -40,7 +40,9 @@ pub struct Group {
     pub name: Option<String>,
     /// How many.
     pub workloads: usize,
-    /// Their split of the node. `None`: not known of one of them.
+    /// How many of them could not be charged; they are in no sum.
+    pub uncharged: usize,
+    /// The split of the node of those that could be charged. `None`: none could.
     pub now: Option<UsdPerHour>,
     /// The same with idle.
     pub total: Option<UsdPerHour>,
@@ -59,8 +61,9 @@ pub fn groups(report: &Report, by: By, shown: &Shown<'_>) -> Groups {
     let group = |(name, rows): (Option<String>, Vec<&WorkloadRow>)| Group {
         name,
         workloads: rows.len(),
-        now: sum(rows.iter().map(|row| row.cost.now).collect()),
-        total: sum(rows.iter().map(|row| row.cost.total).collect()),
+        uncharged: rows.iter().filter(|row| row.cost.now.is_none()).count(),
+        now: rows.iter().filter_map(|row| row.cost.now).reduce(|a, b| a + b),
+        total: rows.iter().filter_map(|row| row.cost.total).reduce(|a, b| a + b),
         fargate: sum(rows.iter().map(|row| elsewhere(row, by)).collect()),
     };
     let mut groups: Vec<Group> = members.into_iter().map(group).collect();
@@ -160,12 +163,16 @@ pub fn table(report: &Report, groups: &Groups, shown: &Shown<'_>) -> String {
         cells.push(vec![Cell::new("idle"), blank(), Cell::new(figures::usd(now[at + 1])), blank(), blank()]);
         cells.push(vec![Cell::new("total"), blank(), Cell::new(price.to_string()).tone(Tone::Head), Cell::new(price.to_string()), blank()]);
     }
+    let uncharged: usize = groups.groups.iter().map(|group| group.uncharged).sum();
     let drawn = draw(&columns, &cells, look);
     let mut out = String::new();
     if shown.headers {
         head(&mut out, report, shown, drawn.wide);
     }
     drawn.lines.iter().skip(usize::from(!shown.headers)).for_each(|line| say(&mut out, line));
+    if shown.headers && uncharged > 0 && groups.price.is_some() {
+        paragraph(&mut out, &format!("{uncharged} of them could not be charged, and are in no sum"), Tone::Notice, look);
+    }
     if shown.headers && groups.groups.iter().any(|group| group.fargate.is_none()) {
         paragraph(&mut out, "–  on Fargate: not every workload of it has a price of its own", Tone::Quiet, look);
     }
@@ -174,7 +181,7 @@ pub fn table(report: &Report, groups: &Groups, shown: &Shown<'_>) -> String {
 
 /// The line of names.
 pub fn csv_head() -> String {
-    csv::line(["at", "group", "workloads", "now_usd_per_hour", "total_usd_per_hour", "fargate_usd_per_hour"].into_iter().map(str::to_owned))
+    csv::line(["at", "group", "workloads", "uncharged", "now_usd_per_hour", "total_usd_per_hour", "fargate_usd_per_hour"].into_iter().map(str::to_owned))
 }
 
 /// A line a group.
@@ -183,7 +190,7 @@ pub fn csv_lines(groups: &Groups) -> String {
     let line = |group: &Group| {
         let name = group.name.clone().unwrap_or_default();
         let at = groups.at.clone().unwrap_or_default();
-        csv::line([at, name, group.workloads.to_string(), money(group.now), money(group.total), money(group.fargate)].into_iter())
+        csv::line([at, name, group.workloads.to_string(), group.uncharged.to_string(), money(group.now), money(group.total), money(group.fargate)].into_iter())
     };
     groups.groups.iter().map(line).collect()
 }
@@ -232,6 +239,17 @@ total                    0.10080    0.10080
             assert_eq!(sum + groups.idle.unwrap().0, groups.price.unwrap().0, "{by:?}");
             assert_eq!(groups.groups.iter().map(|group| group.workloads).sum::<usize>(), 4);
         }
+    }
+
+    #[test]
+    fn what_could_not_be_charged_is_said() {
+        let mut report = report();
+        report.workloads.iter_mut().filter(|row| &*row.seen.about.name == "api").for_each(|row| row.cost = Default::default());
+        let groups = groups(&report, By::Project, &shown());
+        let shop = groups.groups.iter().find(|group| group.name.as_deref() == Some("shop")).unwrap();
+        assert_eq!((shop.workloads, shop.uncharged, shop.now), (2, 1, Some(UsdPerHour(21_323_077))));
+        assert!(table(&report, &groups, &shown()).contains("1 of them could not be charged"));
+        assert!(csv_lines(&groups).contains(",shop,2,1,0.021323077,"));
     }
 
     #[test]

@@ -310,7 +310,9 @@ impl Lingering<'_> {
                 Err(_) => left.extend(self.workload(past)),
             }
         }
-        forgotten += keep_newest(&mut left, LINGERING, |row| row.seen.ended);
+        // Those that this look saw end have their place first.
+        let new = rows.iter().filter(|row| ended(row.seen.state)).count();
+        forgotten += keep_newest(&mut left, LINGERING.saturating_sub(new), |row| row.seen.ended);
         if !left.is_empty() {
             rows.append(&mut left);
             rows.sort_by(|a, b| a.seen.about.key.cmp(&b.seen.about.key));

@@ -67,7 +67,9 @@ def build(lab):
     context = lab.folder / "image"
     context.mkdir()
     shutil.copy(lab.binary, context / "tare")
-    lab.docker("build", "-q", "-f", DOCKERFILE, "--target", "prebuilt", "-t", IMAGE, context)
+    # The client may live in a root of its own, which has our folder and not the project.
+    shutil.copy(DOCKERFILE, context / "Dockerfile")
+    lab.docker("build", "-q", "--target", "prebuilt", "-t", IMAGE, context)
 
 
 def start(lab, *options, mounts) -> str:

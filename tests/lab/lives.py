@@ -32,7 +32,8 @@ def short_lives(lab, check):
                 what = f"{name}, {how}: "
                 # After its last reading it can have used one core, and before it began the runtime worked in its cgroup.
                 check.between(what + "CPU, s", own - max(STEP, age), seen, own + STEP)
-                check.between(what + "memory peak, bytes", 24 * MIB, row["usage"]["memory"]["is"]["peak"], 48 * MIB)
+                # On a busy machine the reading may have been of before it held anything.
+                check.between(what + "memory peak, bytes", 24 * MIB if age <= STEP else 1, row["usage"]["memory"]["is"]["peak"], 48 * MIB)
                 # On a busy machine 0.3 s of CPU take longer.
                 check.between(what + "run time, s", 0.3, row["closing"]["run_time"], short.took)
                 check.equal(what + "exit code", 3 if named else None, row["exit"])
@@ -74,7 +75,8 @@ def ended(container, named):
 
     def answer(report):
         row = find(report, container)
-        said = row and row.get("closing") and row["usage"]["cpu"] and (row["exit"] is not None or not named)
+        # One that is being removed is on its way: the next look has the end of it.
+        said = row and row.get("closing") and row["usage"]["cpu"] and row["state"] != "removing" and (row["exit"] is not None or not named)
         return row if said else None
 
     return answer

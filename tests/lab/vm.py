@@ -212,8 +212,8 @@ def kernel_files(yard, check):
 def throttling(yard, check):
     """A burner with a fifth of a core gets no more, is throttled, and the kernel counts the same."""
     burner = Burner(yard, "user 600", quota=0.2)
-    cgroup = burner.cgroup()
     burner.until("throttled periods", lambda row: ((row["usage"]["cpu"] or {"is": {}})["is"].get("throttling") or {"throttled": 0})["throttled"] >= 5)
+    cgroup = burner.cgroup()  # now it is there: it moves into its cgroup after it was started
     first, before = burner.fresh("cpu"), cgroup.figures()
     time.sleep(3)
     last = burner.fresh("cpu")

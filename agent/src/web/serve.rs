@@ -112,8 +112,9 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, here: 
 }
 
 async fn answer(Here { site, place, on }: &Here, request: Request<Incoming>) -> Result<Response<Served<Sent>>, Infallible> {
-    let serving = Serving::at(place);
     let visitor = if open(request.uri().path()) { Visitor::Anyone } else { site.guard.judge(request.headers()).await };
+    // Only now: whoever waits for a password to be checked makes room like one that is idle, so that guessers shut nobody out.
+    let serving = Serving::at(place);
     let mut answer = match visitor {
         Visitor::Stranger => stranger().map(Sent::Pieces),
         visitor => match site.events(&request, visitor, *on) {

@@ -209,6 +209,8 @@ struct Money<'a> {
     rest: [i64; 2],
     idle: i64,
     price: UsdPerHour,
+    /// Every workload could be charged.
+    whole: bool,
 }
 
 impl<'a> Money<'a> {
@@ -224,8 +226,9 @@ impl<'a> Money<'a> {
         };
         let (now, total) = (parts(|row| row.cost.now, Some(idle.0)), parts(|row| row.cost.total, None));
         let both = |at: usize| [now[at], total[at]];
+        let charged = rows.iter().chain(rest).map(|row| known(row.cost.now)).fold(idle.0, i64::saturating_add);
         let of_rows = rows.iter().enumerate().map(|(at, row)| (&row.seen.about.key, both(at))).collect();
-        Some(Money { rows: of_rows, rest: both(rows.len()), idle: now[rows.len() + 1], price })
+        Some(Money { rows: of_rows, rest: both(rows.len()), idle: now[rows.len() + 1], price, whole: charged == price.0 })
     }
 
     fn now(&self, key: &Key) -> Option<String> {
@@ -254,7 +257,7 @@ fn foot(money: &Money<'_>, quiet: usize) -> Markup {
         tfoot {
             @if quiet > 0 { (line(html! { (swatch("rest")) (quiet) " quiet units" }, figures::usd(money.rest[0]), Some(figures::usd(money.rest[1])))) }
             (line(html! { (swatch("idle")) "idle" }, figures::usd(money.idle), None))
-            (line(html! { "this machine" }, price.clone(), Some(price)))
+            (line(html! { "this machine" @if !money.whole { span.state { " not every workload could be charged" } } }, price.clone(), Some(price)))
         }
     }
 }

@@ -20,6 +20,10 @@ fn html(page: &Page, path: &str, asked: &str, published: &Published) -> String {
     String::from_utf8(answer.into_body().0[0].to_vec()).unwrap()
 }
 
+fn view_of(report: Report) -> String {
+    html(&Page::default(), "/", "", &published(report))
+}
+
 fn view(asked: &str) -> String {
     html(&Page::default(), "/", asked, &published(sample::report()))
 }
@@ -61,6 +65,10 @@ fn what_is_shown_of_the_money_adds_up_and_packed_is_the_same() {
     assert_eq!(rows.len(), 8, "{shown:?}");
     assert_eq!(rows.iter().step_by(2).sum::<i64>() + idle, machine);
     assert_eq!(rows.iter().skip(1).step_by(2).sum::<i64>(), machine);
+    assert!(!html.contains("could be charged"));
+    let mut report = sample::report();
+    report.workloads[0].cost.now = None;
+    assert!(view_of(report).contains("not every workload could be charged"));
     let packed = page.view("/", "", Coding::Gzip, &published).unwrap();
     assert_eq!(
         (&packed.headers()[header::CONTENT_ENCODING], &packed.headers()[header::VARY]),

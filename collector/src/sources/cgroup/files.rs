@@ -147,16 +147,30 @@ pub struct Files {
     buffer: Vec<u8>,
     path: Vec<u8>,
     listing: Vec<MaybeUninit<u8>>,
+    /// It is not the machine's whole tree; asked once.
+    part: bool,
     /// What went wrong in this look.
     pub gaps: Gaps,
+}
+
+/// The kernel gives the top of a hierarchy the inode number 1 (fs/kernfs/dir.c, `kernfs_create_root`); mountinfo does not tell, because in a cgroup name space of
+/// its own every tree begins with `/`.
+fn is_part(layers: &[PathBuf], walked: &[PathBuf]) -> bool {
+    const TOP: u64 = 1;
+    // CGROUP_SUPER_MAGIC and CGROUP2_SUPER_MAGIC of linux/magic.h.
+    const CGROUPS: [i64; 2] = [0x27e0eb, 0x6367_7270];
+    let Some(path) = layers.first().zip(walked.first()).map(|(layer, mount)| layer.join(mount)) else { return false };
+    let real = || rustix::fs::statfs(&path).is_ok_and(|about| CGROUPS.contains(&about.f_type));
+    rustix::fs::stat(&path).is_ok_and(|about| about.st_ino != TOP) && real()
 }
 
 impl Files {
     /// Reads below these mounts.
     pub fn new(roots: Roots, mounts: Mounts) -> Files {
-        let layers = roots.sys.0.iter().take(if roots.recorded.is_some() { usize::MAX } else { 1 }).cloned().collect();
-        let walked = mounts.walked().iter().map(PathBuf::from).collect();
+        let layers: Vec<PathBuf> = roots.sys.0.iter().take(if roots.recorded.is_some() { usize::MAX } else { 1 }).cloned().collect();
+        let walked: Vec<PathBuf> = mounts.walked().iter().map(PathBuf::from).collect();
         Files {
+            part: roots.recorded.is_none() && is_part(&layers, &walked),
             roots,
             mounts,
             layers,
@@ -184,15 +198,9 @@ impl Files {
         &self.mounts
     }
 
-    /// Whether the folder mounted here is not the top of its hierarchy, as in a container without the host's mounts. The kernel gives the top the inode
-    /// number 1 (fs/kernfs/dir.c, `kernfs_create_root`); mountinfo does not tell, because in a cgroup name space of its own every tree begins with `/`.
+    /// Whether the folder mounted here is not the top of its hierarchy, as in a container without the host's mounts.
     pub fn is_part(&self) -> bool {
-        const TOP: u64 = 1;
-        // CGROUP_SUPER_MAGIC and CGROUP2_SUPER_MAGIC of linux/magic.h.
-        const CGROUPS: [i64; 2] = [0x27e0eb, 0x6367_7270];
-        let Some(path) = self.layers.first().zip(self.walked.first()).map(|(layer, mount)| layer.join(mount)) else { return false };
-        let real = || rustix::fs::statfs(&path).is_ok_and(|about| CGROUPS.contains(&about.f_type));
-        !self.recorded() && rustix::fs::stat(&path).is_ok_and(|about| about.st_ino != TOP) && real()
+        self.part
     }
 
     /// The folder of a cgroup in the first of the walked trees.

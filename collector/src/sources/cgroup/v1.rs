@@ -177,7 +177,6 @@ pub struct MemoryStat {
 /// ```
 pub fn memory_stat(text: &[u8]) -> MemoryStat {
     let mut stat = MemoryStat::default();
-    let mut refaults = v2::Refaults::default();
     let memory = &mut stat.memory;
     for (key, value) in keyed(text) {
         let Some(total) = key.strip_prefix(b"total_") else {
@@ -189,32 +188,16 @@ pub fn memory_stat(text: &[u8]) -> MemoryStat {
         let place = match total {
             b"cache" => &mut memory.file,
             b"rss" => &mut memory.anon,
-            b"shmem" => &mut memory.shmem,
             b"mapped_file" => &mut memory.mapped,
             b"dirty" => &mut memory.dirty,
             b"writeback" => &mut memory.writeback,
-            b"inactive_anon" => &mut memory.inactive_anon,
-            b"active_anon" => &mut memory.active_anon,
-            b"inactive_file" => &mut memory.inactive_file,
-            b"active_file" => &mut memory.active_file,
-            b"unevictable" => &mut memory.unevictable,
-            b"pgfault" => {
-                memory.faults = digits(value).or(memory.faults);
+            same => {
+                v2::in_both(same, value, memory);
                 continue;
             }
-            b"pgmajfault" => {
-                memory.major_faults = digits(value).or(memory.major_faults);
-                continue;
-            }
-            b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
-                refaults.add(digits(value));
-                continue;
-            }
-            _ => continue,
         };
         *place = digits(value).map(Bytes).or(*place);
     }
-    memory.refaults = refaults.0;
     stat
 }
 

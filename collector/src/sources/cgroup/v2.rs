@@ -149,7 +149,6 @@ pub fn cpu_stat(text: &[u8]) -> Option<Cpu> {
 /// ```
 pub fn memory_stat(text: &[u8]) -> Memory {
     let mut memory = Memory::default();
-    let mut refaults = Refaults::default();
     for (key, value) in keyed(text) {
         let place = match key {
             b"anon" => &mut memory.anon,
@@ -158,46 +157,50 @@ pub fn memory_stat(text: &[u8]) -> Memory {
             b"kernel_stack" => &mut memory.kernel_stack,
             b"pagetables" => &mut memory.page_tables,
             b"sock" => &mut memory.sock,
-            b"shmem" => &mut memory.shmem,
             b"zswap" => &mut memory.zswap,
             b"zswapped" => &mut memory.zswapped,
             b"file_mapped" => &mut memory.mapped,
             b"file_dirty" => &mut memory.dirty,
             b"file_writeback" => &mut memory.writeback,
-            b"inactive_anon" => &mut memory.inactive_anon,
-            b"active_anon" => &mut memory.active_anon,
-            b"inactive_file" => &mut memory.inactive_file,
-            b"active_file" => &mut memory.active_file,
-            b"unevictable" => &mut memory.unevictable,
             b"slab" => &mut memory.slab,
-            b"pgfault" => {
-                memory.faults = digits(value).or(memory.faults);
+            _ => {
+                in_both(key, value, &mut memory);
                 continue;
             }
-            b"pgmajfault" => {
-                memory.major_faults = digits(value).or(memory.major_faults);
-                continue;
-            }
-            b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
-                refaults.add(digits(value));
-                continue;
-            }
-            _ => continue,
         };
         *place = digits(value).map(Bytes).or(*place);
     }
-    memory.refaults = refaults.0;
     memory
 }
 
-/// Refaults of all kinds of pages together.
-#[derive(Default)]
-pub(super) struct Refaults(pub(super) Option<u64>);
-
-impl Refaults {
-    pub(super) fn add(&mut self, more: Option<u64>) {
-        self.0 = more.map_or(self.0, |more| Some(self.0.unwrap_or(0).saturating_add(more)));
-    }
+/// The lines of `memory.stat` that v1 (as `total_…`) and v2 call by the same words. A key that is none of them says nothing.
+pub(super) fn in_both(key: &[u8], value: &[u8], memory: &mut Memory) {
+    let place = match key {
+        b"shmem" => &mut memory.shmem,
+        b"inactive_anon" => &mut memory.inactive_anon,
+        b"active_anon" => &mut memory.active_anon,
+        b"inactive_file" => &mut memory.inactive_file,
+        b"active_file" => &mut memory.active_file,
+        b"unevictable" => &mut memory.unevictable,
+        b"pgfault" => {
+            memory.faults = digits(value).or(memory.faults);
+            return;
+        }
+        b"pgmajfault" => {
+            memory.major_faults = digits(value).or(memory.major_faults);
+            return;
+        }
+        // Of all kinds of pages together.
+        b"workingset_refault" | b"workingset_refault_anon" | b"workingset_refault_file" => {
+            memory.refaults = match (memory.refaults, digits(value)) {
+                (Some(before), Some(more)) => Some(before.saturating_add(more)),
+                (before, more) => before.or(more),
+            };
+            return;
+        }
+        _ => return,
+    };
+    *place = digits(value).map(Bytes).or(*place);
 }
 
 /// What `memory.events` says, all counts since the cgroup was made, what lies below included.

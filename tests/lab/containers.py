@@ -136,19 +136,7 @@ def kernel_files(lab, check):
     burner.reports(1)
     time.sleep(3)
     cgroup = kernel.Cgroup(burner.pid())
-    before = cgroup.figures()
-    row = burner.fresh("cpu", "memory", "pids")
-    after = cgroup.figures()
-    usage = {group: reading and reading["is"] for group, reading in row["usage"].items()}
-    check.between("CPU time, s", before["time"] - 1e-6, usage["cpu"]["time"], after["time"] + 1e-6)
-    for name in ("used", "anon", "file", "kernel"):
-        if before[name] is None:
-            check.equal(f"{name}, bytes", None, usage["memory"][name])
-            continue
-        # The kernel adds up its CPUs' parts of memory.stat late (64 pages a CPU), and what rests is read whole at every sixth look only.
-        lag = 0 if name == "used" else 64 * PAGE
-        check.between(f"{name}, bytes", min(before[name], after[name]) - lag, usage["memory"][name], max(before[name], after[name]) + lag)
-    check.between("processes", before["pids"], usage["pids"], after["pids"])
+    row = kernel.at_rest(check, cgroup, lambda: burner.fresh("cpu", "memory", "pids"))
     check.equal("CPU limit, cores", 0.5, row["own"]["cores"])
     check.equal("memory limit, bytes", 64 * MIB, row["own"]["memory"])
     check.equal("process limit", 50, row["own"]["pids"])

@@ -161,9 +161,10 @@ class Taken:
         return float(self.series.get(series, 0))
 
 
-def keeps_up(check, tare, taken):
+def keeps_up(check, tare, taken, new=0):
+    """`new`: files of containers that begin just now."""
     check.equal("looks missed", 0.0, taken.count("tare_agent_ticks_missed_total"))
-    check.between("files open", 1, taken.files, KEEP_OPEN + OTHER_FILES + NEW_FILES)
+    check.between("files open", 1, taken.files, KEEP_OPEN + OTHER_FILES + new)
     late = [gap for gap in tare.report()["gaps"] if "deadline" in gap["why"] or "open files" in gap["why"]]
     check.equal("gaps for lateness or files", [], late)
 
@@ -234,7 +235,7 @@ def churn(lab, check):
     # Thousands of ended rows were dropped by then; what grew with each container would grow by a third here.
     check.between("memory up to 10,000 over up to 8,000", 0.0, after / before, 1.2)
     check.between("anonymous memory, MiB", 0, max(before, after) / MIB, ((LINGERING + LIVING) * A_CONTAINER + SLACK) / MIB)
-    keeps_up(check, tare, last)
+    keeps_up(check, tare, last, new=NEW_FILES)
     for number in list(lab.sleepers):
         lab.end(number)
     three_looks(tare)

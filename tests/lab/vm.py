@@ -197,14 +197,7 @@ def kernel_files(yard, check):
     burner = Burner(yard, "hold 4M user 0.1 report rest", path, quota=quota, memory=32 * MIB, pids=70)
     burner.reports(1)
     cgroup = burner.cgroup()
-    before = cgroup.figures()
-    row = burner.fresh("cpu", "memory", "pids")
-    after = cgroup.figures()
-    usage = {group: reading and reading["is"] for group, reading in row["usage"].items()}
-    check.between("CPU time, s", before["time"] - 1e-6, usage["cpu"]["time"], after["time"] + 1e-6)
-    for name in ("used", "anon", "file", "kernel"):
-        check.between(f"{name}, bytes", min(before[name], after[name]), usage["memory"][name], max(before[name], after[name]))
-    check.between("processes", before["pids"], usage["pids"], after["pids"])
+    row = kernel.at_rest(check, cgroup, lambda: burner.fresh("cpu", "memory", "pids"))
     check.equal("own limits", (quota or "unlimited", 32 * MIB, 70), tuple(row["own"][name] for name in ("cores", "memory", "pids")))
     check.equal("limits in force", (0.5, 32 * MIB, 60), tuple(row["limits"][name] for name in ("cores", "memory", "pids")))
 

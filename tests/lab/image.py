@@ -43,7 +43,8 @@ def image(lab, check):
         check.equal("cost in /metrics", True, "tare_workload_cost_now_usd_per_hour" in metrics)
         check.equal("the report is not for strangers", 403, status(lab, whole, "/report.json"))
         until(lambda: lab.dockerd.inspect(whole)["State"]["Health"]["Status"], "a healthy image", lambda health: health == "healthy")
-        check.equal("doctor finds nothing missing", [], missing(lab, whole))
+        # A container of another scenario that goes during doctor's look is one without a process: what is missing for good is found each time.
+        until(lambda: missing(lab, whole), "doctor that finds nothing missing", lambda found: found == [], within=20)
         began = time.monotonic()
         lab.docker("stop", "-t", "10", whole)
         check.between("seconds to stop", 0, time.monotonic() - began, 5)

@@ -354,9 +354,9 @@ def short_life(yard, check):
     """A container that is gone within a moment leaves a row with what it used."""
     burner = Burner(yard, "user 0.3 report rest")
     (own,) = burner.reports(1)
-    kernels = burner.cgroup().figures()["time"]
     # It rests now: a few of the readings that come every 50 ms are of all that it used.
     time.sleep(0.2)
+    kernels = burner.cgroup().figures()["time"]
     yard.remove(burner.path)
     gone = burner.until("end", lambda row: row["state"] == "ended")
     check.between("CPU time, s", own["user"] + own["system"] - 2 * TICK, gone["usage"]["cpu"]["is"]["time"], kernels + 1e-6)

@@ -67,6 +67,11 @@ class Yard:
             script += write("cpu", "cpu.max", f"'{us} {period}'") if self.v2 else write("cpu", "cpu.cfs_quota_us", us)
         return script
 
+    def kill(self, path: str):
+        """Kills what is in the cgroup and waits until nothing is: dying takes CPU time, too."""
+        procs = f"{self.folders(path)[0]}/cgroup.procs"
+        self.guest.sh(f"tries=0; while [ -n \"$(cat {procs})\" ]; do kill -9 $(cat {procs}); usleep 20000; tries=$((tries + 1)); [ $tries -lt 100 ] || exit 1; done")
+
     def remove(self, path: str):
         """Kills what is in the cgroup and removes it: all folders within one moment."""
         folders = self.folders(path)
@@ -354,9 +359,11 @@ def short_life(yard, check):
     """A container that is gone within a moment leaves a row with what it used."""
     burner = Burner(yard, "user 0.3 report rest")
     (own,) = burner.reports(1)
+    cgroup = burner.cgroup()
     # It rests now: a few of the readings that come every 50 ms are of all that it used.
     time.sleep(0.2)
-    kernels = burner.cgroup().figures()["time"]
+    yard.kill(burner.path)
+    kernels = cgroup.figures()["time"]
     yard.remove(burner.path)
     gone = burner.until("end", lambda row: row["state"] == "ended")
     check.between("CPU time, s", own["user"] + own["system"] - 2 * TICK, gone["usage"]["cpu"]["is"]["time"], kernels + 1e-6)

@@ -235,7 +235,7 @@ mod tests {
     /// One workload on a machine, seen for 37 minutes.
     fn seen(host: &Host, key: Key, asked: Option<(f64, f64)>, used: Option<(f64, f64)>) -> (WorkloadRow, HostRow) {
         let gib = |gib: f64| Bytes((gib * Bytes::GIB.0 as f64).round() as u64);
-        let about = Arc::new(About { key, name: "web".into(), project: None });
+        let about = Arc::new(About { key, name: "web".into(), project: None, task: None });
         let asked = Asked { cores: asked.map(|asked| Cores(asked.0)), memory: asked.map(|asked| gib(asked.1)) };
         let (cores, memory) = (used.map(|used| Cores(used.0)), used.map(|used| gib(used.1)));
         let items = [Item { about: &about, runs: true, asked, own: Limits::default(), cores, memory, unfit: None }];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use collector::SourceState;
 use collector::identity::Key;
-use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Snapshot, State, Usage, Workload};
+use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Scope, Snapshot, State, Usage, Workload};
 use collector::units::{Cores, Limit, Stamp, seconds};
 
 use crate::cost::{Bill, Cost, Item, NodeCost, Reckoning};
@@ -26,7 +26,10 @@ pub struct Report {
     pub schema: Arc<str>,
     /// When the look ended.
     pub at: Stamp,
-    /// The cluster's name, from the settings.
+    /// How much of the world was looked at.
+    #[serde(default)]
+    pub scope: Scope,
+    /// The cluster's name: from the settings, else that of the machine's ECS cluster.
     pub cluster: Option<Arc<str>>,
     /// The machine.
     pub host: HostRow,
@@ -152,7 +155,8 @@ impl Reporter {
         let report = Arc::new(Report {
             schema: SCHEMA.into(),
             at: snapshot.at,
-            cluster: self.cluster.clone(),
+            scope: snapshot.scope,
+            cluster: self.cluster.clone().or_else(|| host.cluster.clone()),
             host: HostRow { seen: host, rates, cost: node },
             workloads,
             gaps: snapshot.gaps.clone(),
@@ -226,6 +230,7 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
         state: now.state,
         started: now.started,
         ended: now.ended,
+        task: now.task.clone(),
         asked: now.asked,
         own: now.own,
         limits: now.limits,
@@ -390,7 +395,7 @@ fn item(row: &WorkloadRow) -> Item<'_> {
 #[cfg(test)]
 mod tests {
     use collector::identity::ContainerId;
-    use collector::snapshot::{About, Asked, ContainerAbout, Cpu, Memory, Seen, SourceName, Weights};
+    use collector::snapshot::{About, Asked, ContainerAbout, Cpu, Memory, Role, Seen, SourceName, Weights};
     use collector::units::{Bytes, Ratio};
 
     use super::*;
@@ -414,7 +419,7 @@ mod tests {
     fn loose(state: State, start: u64, usage: Usage) -> Workload {
         let limits = Limits { memory: Limit::Of(Bytes(100)), ..Limits::default() };
         let container = Container {
-            about: Arc::new(ContainerAbout { id: ContainerId::from(ID), name: Some("web".into()), image: None, digest: None, compose: None }),
+            about: Arc::new(ContainerAbout { id: ContainerId::from(ID), name: Some("web".into()), image: None, digest: None, compose: None, role: Role::App }),
             start,
             cgroup: Some("/docker/a1".into()),
             state,
@@ -432,12 +437,13 @@ mod tests {
             usage: usage.clone(),
         };
         Workload {
-            about: Arc::new(About { key: Key::Loose(ContainerId::from(ID)), name: "web".into(), project: None }),
+            about: Arc::new(About { key: Key::Loose(ContainerId::from(ID)), name: "web".into(), project: None, task: None }),
             cgroup: container.cgroup.clone(),
             start,
             state,
             started: container.started,
             ended: None,
+            task: None,
             asked: Asked::default(),
             own: limits,
             limits,
@@ -487,7 +493,7 @@ mod tests {
         let mut usage = usage(second, containers.iter().map(|one| one.1).sum());
         usage.memory.as_mut().unwrap().is.oom_kills = Some(containers.iter().map(|one| one.2).sum());
         Workload {
-            about: Arc::new(About { key: Key::Pod("70859706".into()), name: "web".into(), project: None }),
+            about: Arc::new(About { key: Key::Pod("70859706".into()), name: "web".into(), project: None, task: None }),
             cgroup: None,
             limits: Limits { cores: Limit::Of(Cores(2.0)), ..Limits::default() },
             containers: containers.iter().map(one).collect(),

@@ -7,7 +7,8 @@ use jiff::civil::date;
 
 use collector::identity::Key;
 use collector::snapshot::{
-    About, Asked, Container, ContainerAbout, Gap, Host, Instance, Limits, Market, Memory, NetOwner, Seen, SourceName, State, Usage, Weights, Workload,
+    About, Asked, Container, ContainerAbout, Gap, Host, Instance, Limits, Market, Memory, NetOwner, Role, Scope, Seen, SourceName, State, Usage, Weights,
+    Workload,
 };
 use collector::units::{Bytes, Cores, Ratio, Stamp};
 
@@ -62,6 +63,7 @@ pub(crate) fn report() -> Report {
     Report {
         schema: SCHEMA.into(),
         at: Stamp { wall: Some("2026-09-14T14:37:00Z".parse().unwrap()), boot: None },
+        scope: Scope::Node,
         cluster: Some("prod".into()),
         host: HostRow {
             seen: Host {
@@ -102,7 +104,7 @@ const CORE: i64 = 34_892_308;
 const GIB: i64 = 3_876_923;
 
 pub(crate) fn workload(key: Key, name: &str, [cpu, asked]: [f64; 2], memory: u64, asked_mib: Option<u64>) -> WorkloadRow {
-    let mut row = bare(Arc::new(About { key, name: name.into(), project: None }));
+    let mut row = bare(Arc::new(About { key, name: name.into(), project: None, task: None }));
     row.seen.asked = Asked { cores: Some(Cores(asked)), memory: asked_mib.map(|mib| Bytes(mib * MIB)) };
     row.seen.usage = using(memory);
     row.rates.cpu = Some(Cores(cpu));
@@ -119,6 +121,7 @@ pub(crate) fn bare(about: Arc<About>) -> WorkloadRow {
             state: State::Running,
             started: None,
             ended: None,
+            task: None,
             asked: Asked::default(),
             own: Limits::default(),
             limits: Limits::default(),
@@ -142,6 +145,7 @@ pub(crate) fn container(name: &str, cpu: f64, memory: u64, net: NetOwner) -> Con
                 image: None,
                 digest: None,
                 compose: None,
+                role: Role::App,
             }),
             start: 1,
             cgroup: None,

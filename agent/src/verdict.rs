@@ -139,8 +139,8 @@ mod tests {
         let gib = |gib: f64| Bytes((gib * Bytes::GIB.0 as f64).round() as u64);
         let instance = Instance { kind: case.kind.map(Into::into), region: case.region.map(Into::into), market: case.market, ..Instance::default() };
         let host = Host { arch: Some(case.arch.into()), instance, ..Host::default() };
-        let about = Arc::new(About { key: case.key, name: "web".into(), project: case.project.map(Into::into) });
-        let beside = About { key: Key::Loose("b".into()), name: "beside".into(), project: case.project.map(Into::into) };
+        let about = Arc::new(About { key: case.key, name: "web".into(), project: case.project.map(Into::into), task: None });
+        let beside = About { key: Key::Loose("b".into()), name: "beside".into(), project: case.project.map(Into::into), task: None };
         let asked = Asked { cores: case.asked.map(|asked| Cores(asked.0)), memory: case.asked.map(|asked| gib(asked.1)) };
         let (cores, memory) = (case.used.map(|used| Cores(used.0)), case.used.map(|used| gib(used.1)));
         let own = case.limit.map(|own| Limits { cores: Limit::Of(Cores(own.0)), memory: Limit::Of(gib(own.1)), ..Limits::default() }).unwrap_or_default();

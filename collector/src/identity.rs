@@ -1,9 +1,13 @@
 //! Who owns a cgroup or a container, read out of names alone: cgroup paths, ids. Pure.
 
+mod arn;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use arn::{TaskArn, is_name, short_name};
 
 macro_rules! name {
     ($(#[$about:meta])* $name:ident) => {

@@ -1,25 +1,29 @@
 //! Joins what the sources said into one snapshot: who is believed about what. Pure.
 //!
-//! The tree is believed about usage and limits, Docker's stats about containers that it does not show, Docker about names and states, the name spaces about who
-//! shares a network, the settings about the instance.
+//! The tree is believed about usage, limits and who lies in which task, Docker's and ECS's stats about containers that it does not show, Docker and ECS about names
+//! and states, the name spaces about who shares a network, the settings about the instance.
 
 mod draft;
 mod growth;
 mod network;
 mod system;
+mod tasks;
 mod total;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::identity::{ContainerId, Key};
-use crate::snapshot::{About, Container, ContainerAbout, Cut, Gap, Host, Instance, Seen, Snapshot, SourceName, State, Usage, Workload};
-use crate::sources::{ContainerStats, Containers, DockerContainer, Ended, Group, Owner, Reading, Spaces, Stats, Told, Tree, Within};
-use crate::units::Stamp;
+use crate::identity::{ContainerId, Key, TaskId};
+use crate::snapshot::{
+    About, Container, ContainerAbout, Cut, Gap, Host, Instance, Limits, Role, Scope, Seen, Snapshot, SourceName, State, Task, Usage, Workload,
+};
+use crate::sources::{ContainerStats, Containers, Ended, Group, Owner, Reading, RuntimeContainer, Spaces, Stats, Told, Tree, Within};
+use crate::units::{Limit, Stamp};
 
 use draft::Draft;
 use network::Networks;
+use tasks::KnownTasks;
 
 /// One snapshot out of the newest reading of each source. The order of `readings` does not matter.
 /// `before` lends its identities, so that a steady tick makes no string, and the system row its counter, so that it never jumps.
@@ -38,7 +42,8 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     for (index, one) in seen.iter().enumerate() {
         let draft = drafts.entry(one.key()).or_default();
         draft.seen(one.group.map(|group| (&group.usage, growth::of_container(group, one.before))));
-        draft.containers.push(container(one, &networks, index));
+        draft.labels = draft.labels.or(one.docker.and_then(|docker| docker.task.as_ref()));
+        draft.containers.push(container(one, &said, &networks, index));
     }
     for ended in said.ended() {
         let key = container_of(&ended.group.owner).and_then(|(_, within)| within);
@@ -46,16 +51,20 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
             draft.seen(Some((&ended.group.usage, growth::of_ended(ended, &past))));
         }
     }
-    let mut workloads: Vec<Workload> = drafts.into_iter().map(|(key, draft)| workload(key, draft, &networks, &past)).collect();
+    let mut workloads: Vec<Workload> = drafts.into_iter().map(|(key, draft)| workload(key, draft, &said, &networks, &past)).collect();
+    let scope = said.scope();
 
     let mut host = said.host.cloned().unwrap_or_default();
     host.cgroups = said.tree.map(|tree| tree.version);
     host.docker = said.docker.and_then(|docker| docker.docker.clone());
     host.instance = said.instance();
+    // A machine is in one cluster, and so are all its tasks.
+    let of_task = || workloads.iter().find_map(|workload| workload.about.task.as_ref()?.cluster.clone());
+    host.cluster = said.tasks.cluster().or_else(of_task);
     if let Some(stats) = said.stats {
         host.cores = host.cores.or(stats.online);
     }
-    if said.tree.is_some() || said.stats.is_some() {
+    if scope == Scope::Node && (said.tree.is_some() || said.stats.is_some()) {
         let rest = system::rest(&said, &seen, &host, &past);
         host.attributed = Some(rest.attributed);
         // `Key::System` is the greatest key: the row stands at the end.
@@ -63,11 +72,15 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     }
     let cut = Cut { cgroups: said.tree.map_or(0, |tree| tree.cut), containers: said.docker.map_or(0, |docker| docker.cut) };
     let mut gaps = gaps(readings, &said, workloads.is_empty());
+    if scope == Scope::Task {
+        // Beside its own task a sidecar sees nothing, and is not meant to.
+        gaps.retain(|gap| !matches!(gap.from, SourceName::Cgroup | SourceName::Net | SourceName::Docker | SourceName::DockerStats));
+    }
     if said.stats.is_some() && networks.are_told(&seen) {
         // That no process could be looked at misses nothing where Docker's stats have told the same.
         gaps.retain(|gap| gap.from != SourceName::Net);
     }
-    Snapshot { at: said.at, host, workloads, gaps, cut }
+    Snapshot { at: said.at, scope, host, workloads, gaps, cut }
 }
 
 /// What was said, by subject.
@@ -79,12 +92,13 @@ struct Said<'a> {
     host: Option<&'a Host>,
     docker: Option<&'a Containers>,
     stats: Option<&'a Stats>,
+    tasks: KnownTasks<'a>,
     instances: BTreeMap<SourceName, &'a Instance>,
 }
 
 impl<'a> Said<'a> {
     fn sort_out(readings: &'a [Arc<Reading>]) -> Said<'a> {
-        let mut said = Said::default();
+        let (mut said, mut tasks) = (Said::default(), Vec::new());
         for reading in readings {
             said.at = said.at.latest(reading.at);
             match &reading.told {
@@ -93,10 +107,12 @@ impl<'a> Said<'a> {
                 Some(Told::Host(host)) => said.host = Some(host),
                 Some(Told::Docker(containers)) => said.docker = Some(containers),
                 Some(Told::Stats(stats)) => said.stats = Some(stats),
+                Some(Told::Tasks(told)) => tasks.push((reading.from, told)),
                 Some(Told::Instance(instance)) => drop(said.instances.insert(reading.from, instance)),
                 None => {}
             }
         }
+        said.tasks = KnownTasks::new(&tasks);
         said
     }
 
@@ -106,6 +122,20 @@ impl<'a> Said<'a> {
 
     fn ended(&self) -> &'a [Ended] {
         self.tree.map_or(&[], |tree| &tree.ended)
+    }
+
+    /// A sidecar that sees neither the machine's tree nor its runtime is there for its own task.
+    fn scope(&self) -> Scope {
+        let alone = self.groups().is_empty() && self.docker.is_none();
+        if alone && self.tasks.own().is_some() { Scope::Task } else { Scope::Node }
+    }
+
+    /// A task's size as a limit: what stands in where its cgroup is not seen.
+    fn size(&self, key: Option<&Key>) -> Option<Limits> {
+        let Some(Key::Task(id)) = key else { return None };
+        let size = self.tasks.state(id, None)?.size;
+        let limits = Limits { cores: size.cores.map_or(Limit::Unknown, Limit::Of), memory: size.memory.map_or(Limit::Unknown, Limit::Of), ..Limits::default() };
+        (limits != Limits::default()).then_some(limits)
     }
 
     /// Field by field, the settings first.
@@ -152,9 +182,10 @@ impl<'a> Past<'a> {
     }
 
     /// The identity of before where it is the same, else the new one.
-    fn about(&self, key: &Key, name: &str, project: Option<&Arc<str>>) -> Arc<About> {
-        let same = self.workloads.get(key).map(|workload| &workload.about).filter(|about| *about.name == *name && about.project.as_ref() == project);
-        same.cloned().unwrap_or_else(|| Arc::new(About { key: key.clone(), name: name.into(), project: project.cloned() }))
+    fn about(&self, key: &Key, name: &str, project: Option<&Arc<str>>, task: Option<Arc<Task>>) -> Arc<About> {
+        let same = |about: &&Arc<About>| *about.name == *name && about.project.as_ref() == project && about.task == task;
+        let before = self.workloads.get(key).map(|workload| &workload.about).filter(same);
+        before.cloned().unwrap_or_else(|| Arc::new(About { key: key.clone(), name: name.into(), project: project.cloned(), task: task.clone() }))
     }
 }
 
@@ -164,7 +195,9 @@ struct SeenContainer<'a> {
     group: Option<&'a Group>,
     /// Its end, where it is not there any more and somebody saw it go.
     ended: Option<&'a Ended>,
-    docker: Option<&'a DockerContainer>,
+    docker: Option<&'a RuntimeContainer>,
+    /// What ECS says of it.
+    ecs: Option<&'a RuntimeContainer>,
     /// Where the tree does not show it and it runs.
     stats: Option<&'a ContainerStats>,
     before: Option<&'a Container>,
@@ -175,14 +208,14 @@ struct SeenContainer<'a> {
     tree: bool,
 }
 
-impl SeenContainer<'_> {
+impl<'a> SeenContainer<'a> {
     fn key(&self) -> Key {
         self.within.clone().unwrap_or_else(|| Key::Loose(self.id.clone()))
     }
 
     /// As Docker says, but for one that Docker still calls running while the cgroup it was seen in is gone: the tree knows first, and Docker may be away.
     fn state(&self) -> State {
-        let said = self.docker.map_or(State::Running, |docker| docker.state);
+        let said = self.runtime().map_or(State::Running, |runtime| runtime.state);
         let seen_before = || self.before.is_some_and(|before| before.cgroup.is_some() || before.state == State::Ended);
         let left = self.ended.is_some() || self.group.is_none() && self.tree && seen_before();
         if left && matches!(said, State::Running | State::Paused) { State::Ended } else { said }
@@ -198,10 +231,15 @@ impl SeenContainer<'_> {
         }
     }
 
-    /// Names one start of it where only Docker's stats count: the moment it started.
+    /// Docker's word, else ECS's.
+    fn runtime(&self) -> Option<&'a RuntimeContainer> {
+        self.docker.or(self.ecs)
+    }
+
+    /// Names one start of it where only stats count: the moment it started.
     fn run(&self) -> Option<u64> {
         self.stats?;
-        u64::try_from(self.docker?.started?.as_nanosecond()).ok()
+        u64::try_from(self.runtime()?.started?.as_nanosecond()).ok()
     }
 
     fn lives(&self) -> bool {
@@ -223,17 +261,20 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
     // Two cgroups of one container cannot be; should it happen, the smaller path counts.
     groups.sort_unstable_by(|a, b| (a.0, &a.1.path).cmp(&(b.0, &b.1.path)));
     groups.dedup_by(|later, first| later.0 == first.0);
-    let mut named: Vec<&DockerContainer> = said.docker.map(|docker| docker.containers.iter().map(|one| &**one).collect()).unwrap_or_default();
+    let mut named: Vec<&RuntimeContainer> = said.docker.map(|docker| docker.containers.iter().map(|one| &**one).collect()).unwrap_or_default();
+    // Of one that both know Docker's word stands first, and stays.
+    named.extend(said.tasks.containers());
     named.sort_by(|a, b| a.about.id.cmp(&b.about.id));
     named.dedup_by(|later, first| later.about.id == first.about.id);
+    let slices = said.groups().iter().filter_map(|group| if let Owner::Task(task) = &group.owner { Some(task) } else { None }).collect();
     // Of several runs the last one counts.
     let mut ended: HashMap<&ContainerId, &Ended> = said.ended().iter().filter_map(|ended| Some((container_of(&ended.group.owner)?.0, ended))).collect();
 
     let mut seen = Vec::with_capacity(groups.len().max(named.len()));
     let (mut groups, mut named) = (groups.into_iter().peekable(), named.into_iter().peekable());
     loop {
-        let (group, docker) = match (groups.peek(), named.peek()) {
-            (Some((id, ..)), Some(docker)) => match (*id).cmp(&docker.about.id) {
+        let (group, runtime) = match (groups.peek(), named.peek()) {
+            (Some((id, ..)), Some(runtime)) => match (*id).cmp(&runtime.about.id) {
                 std::cmp::Ordering::Less => (groups.next(), None),
                 std::cmp::Ordering::Equal => (groups.next(), named.next()),
                 std::cmp::Ordering::Greater => (None, named.next()),
@@ -242,26 +283,32 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
             (None, Some(_)) => (None, named.next()),
             (None, None) => break,
         };
-        let Some(id) = group.as_ref().map(|(id, ..)| *id).or(docker.map(|docker| &docker.about.id)) else { break };
+        let Some(id) = group.as_ref().map(|(id, ..)| *id).or(runtime.map(|runtime| &runtime.about.id)) else { break };
+        let told = said.tasks.container(id);
+        let docker = runtime.filter(|one| !told.is_some_and(|(_, ecs)| std::ptr::eq(*one, ecs)));
         let end = ended.remove(id).filter(|_| group.is_none());
         let earlier = past.containers.get(id).copied();
         let before = earlier.map(|(_, one)| one);
-        let within = match &group {
+        let by_path = match &group {
             Some((.., within)) => within.clone(),
             None if end.is_some() => end.and_then(|end| container_of(&end.group.owner)?.1),
             // Its cgroup is gone; it still belongs where it was seen to run.
             None => earlier.map(|(workload, _)| &workload.about.key).filter(|key| matches!(key, Key::Task(_) | Key::Pod(_))).cloned(),
         };
-        let runs = docker.is_some_and(|docker| matches!(docker.state, State::Running | State::Paused));
-        let stats = said.stats.filter(|_| group.is_none() && end.is_none() && runs).map_or(&[][..], |stats| &stats.containers);
+        let within = by_path.or_else(|| task_by_word(told, docker, group.is_some(), &slices));
+        let runs = runtime.is_some_and(|runtime| matches!(runtime.state, State::Running | State::Paused));
+        let is_measured = group.is_none() && end.is_none() && runs;
+        let stats = said.stats.map_or(&[][..], |stats| &stats.containers);
+        let stats = stats.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &stats[at]).or_else(|| said.tasks.stats(id)).filter(|_| is_measured);
         seen.push(SeenContainer {
             id,
-            stats: stats.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &stats[at]),
+            stats,
             group: group.map(|(_, group, _)| group),
             ended: end,
             docker,
+            ecs: told.map(|(_, ecs)| ecs),
             before,
-            about: identity(id, docker, before),
+            about: identity(id, runtime, before),
             within,
             // Of a tree that was cut nobody can say what is not in it.
             tree: said.tree.is_some_and(|tree| tree.cut == 0),
@@ -277,6 +324,7 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
                 group: None,
                 ended: Some(end),
                 docker: None,
+                ecs: None,
                 stats: None,
                 before,
                 about: identity(id, None, before),
@@ -287,6 +335,13 @@ fn seen_containers<'a>(said: &Said<'a>, past: &Past<'a>) -> Vec<SeenContainer<'a
     }
     seen.sort_by(|a, b| a.id.cmp(b.id));
     seen
+}
+
+/// The task that a container belongs to where its path names none. ECS knows; its labels may be anybody's, so that of a task with a cgroup of its own only what lies
+/// in there is part.
+fn task_by_word(told: Option<(&TaskId, &RuntimeContainer)>, docker: Option<&RuntimeContainer>, is_elsewhere: bool, slices: &HashSet<&TaskId>) -> Option<Key> {
+    let by_label = || docker?.task.as_ref()?.arn.as_ref().map(|arn| arn.id()).filter(|task| !(is_elsewhere && slices.contains(task)));
+    told.map(|(task, _)| task.clone()).or_else(by_label).map(Key::Task)
 }
 
 fn container_of(owner: &Owner) -> Option<(&ContainerId, Option<Key>)> {
@@ -300,12 +355,12 @@ fn container_of(owner: &Owner) -> Option<(&ContainerId, Option<Key>)> {
 }
 
 /// A name once learnt for an id stays: Docker may be away for a while, the id is the same container.
-fn identity(id: &ContainerId, docker: Option<&DockerContainer>, before: Option<&Container>) -> Arc<ContainerAbout> {
-    match (docker.map(|docker| &docker.about), before.map(|before| &before.about)) {
+fn identity(id: &ContainerId, runtime: Option<&RuntimeContainer>, before: Option<&Container>) -> Arc<ContainerAbout> {
+    match (runtime.map(|runtime| &runtime.about), before.map(|before| &before.about)) {
         (Some(now), Some(then)) if Arc::ptr_eq(now, then) || now == then => then.clone(),
         (Some(now), _) => now.clone(),
         (None, Some(then)) => then.clone(),
-        (None, None) => Arc::new(ContainerAbout { id: id.clone(), name: None, image: None, digest: None, compose: None }),
+        (None, None) => Arc::new(ContainerAbout { id: id.clone(), name: None, image: None, digest: None, compose: None, role: Role::App }),
     }
 }
 
@@ -319,10 +374,10 @@ fn own_row(group: &Group) -> Option<Key> {
     }
 }
 
-fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> Container {
-    let (group, docker, ended) = (one.group, one.docker, one.ended);
+fn container(one: &SeenContainer<'_>, said: &Said<'_>, networks: &Networks<'_>, index: usize) -> Container {
+    let (group, runtime, ecs, ended) = (one.group, one.runtime(), one.ecs, one.ended);
     let state = one.state();
-    let mut stand_in = docker.map(|docker| docker.limits).unwrap_or_default();
+    let mut stand_in = runtime.map(|runtime| runtime.limits).unwrap_or_default();
     if let Some(stats) = one.stats {
         stand_in.memory = stand_in.memory.tightest(stats.limits.memory);
         stand_in.pids = stand_in.pids.tightest(stats.limits.pids);
@@ -332,7 +387,7 @@ fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> 
     let (own, limits) = match (group, last) {
         (Some(group), _) => (group.own, group.limits),
         (None, Some(last)) => (last.own, last.limits),
-        (None, None) => (stand_in, stand_in),
+        (None, None) => (stand_in, said.size(one.within.as_ref()).map_or(stand_in, |size| stand_in.tightest(size))),
     };
     let start = group.or(ended.map(|ended| &ended.group)).map(|group| group.start).filter(|start| group.is_some() || *start > 0);
     Container {
@@ -340,13 +395,14 @@ fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> 
         start: start.or(one.run()).or(one.before.map(|before| before.start)).unwrap_or_default(),
         cgroup: group.or(ended.map(|ended| &ended.group)).map(|group| group.path.clone()),
         state,
-        health: docker.and_then(|docker| docker.health),
-        restarts: docker.and_then(|docker| docker.restarts),
-        exit: docker.and_then(|docker| docker.exit),
-        oom: docker.and_then(|docker| docker.oom),
-        started: docker.and_then(|docker| docker.started).or_else(|| ended?.made?.wall),
-        ended: docker.and_then(|docker| docker.ended).or_else(|| ended?.gone.wall.filter(|_| state >= State::Exited)),
-        asked: docker.map(|docker| docker.asked).unwrap_or_default(),
+        health: runtime.and_then(|runtime| runtime.health),
+        // Where a task has a restart policy it is the ECS agent that starts a container again, and Docker counts none of it.
+        restarts: ecs.and_then(|ecs| ecs.restarts).or(runtime.and_then(|runtime| runtime.restarts)),
+        exit: runtime.and_then(|runtime| runtime.exit),
+        oom: runtime.and_then(|runtime| runtime.oom),
+        started: runtime.and_then(|runtime| runtime.started).or_else(|| ended?.made?.wall),
+        ended: runtime.and_then(|runtime| runtime.ended).or_else(|| ended?.gone.wall.filter(|_| state >= State::Exited)),
+        asked: runtime.map(|runtime| runtime.asked).unwrap_or_default(),
         own,
         limits,
         weights: group.map(|group| group.weights).or(last.map(|last| last.weights)).unwrap_or_default(),
@@ -355,29 +411,37 @@ fn container(one: &SeenContainer<'_>, networks: &Networks<'_>, index: usize) -> 
     }
 }
 
-fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>) -> Workload {
+fn workload(key: Key, draft: Draft<'_>, said: &Said<'_>, networks: &Networks<'_>, past: &Past<'_>) -> Workload {
     let before = past.workloads.get(&key).copied();
     let last = draft.last(before);
     let remainder = draft.remainder(before).or(last.as_ref().map(|(_, remainder)| *remainder));
-    let Draft { group, containers, .. } = draft;
+    let Draft { group, containers, labels, .. } = draft;
+    let state = if let Key::Task(id) = &key { said.tasks.state(id, before.and_then(|before| before.task.as_ref())) } else { None };
     let about = match (&key, group.map(|group| &group.owner), containers.as_slice()) {
         (Key::Loose(_), _, [one]) => {
             let compose = one.about.compose.as_ref();
-            past.about(&key, compose.map_or(one.about.label(), |compose| &compose.service), compose.map(|compose| &compose.project))
+            past.about(&key, compose.map_or(one.about.label(), |compose| &compose.service), compose.map(|compose| &compose.project), None)
         }
-        (_, Some(Owner::Unit(word)), _) => past.about(&key, word, None),
-        (Key::Task(task), ..) => past.about(&key, task.as_str(), None),
-        (Key::Pod(pod), ..) => past.about(&key, pod.as_str(), None),
-        (Key::Loose(id), ..) => past.about(&key, id.short(), None),
-        (Key::Unit(path), ..) => past.about(&key, path.as_str(), None),
-        (Key::System, ..) => past.about(&key, SYSTEM, None),
+        (_, Some(Owner::Unit(word)), _) => past.about(&key, word, None, None),
+        (Key::Task(id), ..) => {
+            let task = said.tasks.about(id, labels, before.and_then(|before| before.about.task.as_ref()));
+            let name = task.name().cloned();
+            past.about(&key, name.as_deref().unwrap_or(id.as_str()), None, Some(task))
+        }
+        (Key::Pod(pod), ..) => past.about(&key, pod.as_str(), None, None),
+        (Key::Loose(id), ..) => past.about(&key, id.short(), None, None),
+        (Key::Unit(path), ..) => past.about(&key, path.as_str(), None, None),
+        (Key::System, ..) => past.about(&key, SYSTEM, None, None),
     };
-    let state = containers.iter().map(|one| one.state).min().unwrap_or(State::Running);
-    let over = state >= State::Exited;
+    let runs = containers.iter().map(|one| one.state).min().unwrap_or(State::Running);
+    let over = runs >= State::Exited;
     let (own, limits, mut usage) = match (group, containers.as_slice()) {
         (Some(group), _) => (group.own, group.limits, group.usage.clone()),
         (None, [one]) if matches!(key, Key::Loose(_)) => (one.own, one.limits, one.usage.clone()),
-        (None, all) => (total::limits(all, |one| one.own), total::limits(all, |one| one.limits), total::usage(all)),
+        (None, all) => match said.size(Some(&key)) {
+            Some(size) => (size, size, total::usage(all)),
+            None => (total::limits(all, |one| one.own), total::limits(all, |one| one.limits), total::usage(all)),
+        },
     };
     if !matches!(key, Key::Loose(_)) {
         (usage.net, usage.sockets) = (networks.of_workload(&key), networks.sockets_of_workload(&key));
@@ -399,10 +463,11 @@ fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>
         about,
         cgroup,
         start,
-        state,
+        state: runs,
         started: containers.iter().filter_map(|one| one.started).min(),
         ended: if over { containers.iter().filter_map(|one| one.ended).max() } else { None },
-        asked: total::asked(&containers),
+        asked: state.as_ref().map_or_else(|| total::asked(&containers), |state| state.size.or(total::asked(&containers))),
+        task: state,
         own,
         limits,
         usage,
@@ -415,7 +480,7 @@ fn workload(key: Key, draft: Draft<'_>, networks: &Networks<'_>, past: &Past<'_>
 const SYSTEM: &str = "system";
 
 fn system_row(usage: Usage, past: &Past<'_>) -> Workload {
-    Workload { usage, ..workload(Key::System, Draft::default(), &Networks::default(), past) }
+    Workload { usage, ..workload(Key::System, Draft::default(), &Said::default(), &Networks::default(), past) }
 }
 
 /// All gaps once, sorted, and what only the whole can tell: that bounds cut something, that there is nothing at all.

@@ -29,6 +29,10 @@ pub struct Roots {
     pub docker: Address,
     /// The EC2 instance metadata service.
     pub imds: Address,
+    /// The metadata endpoint of the ECS task that Tare is part of.
+    pub ecs_task: Endpoint,
+    /// The introspection API of the machine's ECS agent.
+    pub ecs_agent: Address,
     /// The time.
     pub clock: Clock,
     /// Set for a recorded host: nothing is asked of the real machine.
@@ -64,10 +68,24 @@ pub enum Address {
     Unix(PathBuf),
     /// `http://host:port` or `https://host:port`, no path.
     Http(String),
-    /// A file of recorded answers (`answers.json`).
+    /// Recorded answers: a file `answers.json`, or a folder of bodies, `task-stats.json` for `GET /task/stats`.
     Answers(PathBuf),
     /// Not here.
     Nowhere,
+}
+
+/// An endpoint whose paths all begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Who answers.
+    pub address: Address,
+    /// What every path begins with: empty, or with a leading slash and none at the end.
+    pub base: String,
+}
+
+impl Endpoint {
+    /// Not here.
+    pub const NOWHERE: Endpoint = Endpoint { address: Address::Nowhere, base: String::new() };
 }
 
 /// The time.
@@ -138,7 +156,7 @@ pub const FILE_LIMIT: usize = 4 << 20;
 pub(crate) const JSON_LIMIT: usize = 64 << 20;
 
 /// What a recorded host can hold; one of them makes a folder one.
-const PARTS: [&str; 5] = ["sys", "proc", "docker", "imds", "host.json"];
+const PARTS: [&str; 7] = ["sys", "proc", "docker", "imds", "tmde", "introspection", "host.json"];
 
 impl Roots {
     /// The machine Tare runs on; `/host/…` mounts are preferred, each on its own.
@@ -158,6 +176,8 @@ impl Roots {
             sys: Layers(sys),
             docker: Address::Unix("/var/run/docker.sock".into()),
             imds: Address::Http("http://169.254.169.254".into()),
+            ecs_task: Endpoint::NOWHERE,
+            ecs_agent: Address::Nowhere,
             clock: Clock::Real,
             recorded: None,
         }
@@ -200,6 +220,8 @@ impl Roots {
             sys_mounted_at: "/sys".into(),
             docker: answers("docker/answers.json"),
             imds: answers("imds/answers.json"),
+            ecs_task: Endpoint { address: answers("tmde"), base: String::new() },
+            ecs_agent: answers("introspection"),
             clock: Clock::Fixed(clock.map(ClockFile::stamp).unwrap_or_default()),
             recorded: Some(Arc::new(recorded)),
         })

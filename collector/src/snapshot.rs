@@ -2,6 +2,7 @@
 
 mod machine;
 mod sockets;
+mod task;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,16 @@ use crate::units::{Bytes, Cores, Limit, Stamp, seconds};
 
 pub use machine::{Activity, BlockDevice, CpuModes, FileSystem, Link, Machine, Meminfo, Paging, Room, Transfers, Used};
 pub use sockets::{Sockets, Tcp, Udp};
+pub use task::{ClockDrift, Launch, Role, Storage, Task, TaskState};
 
 /// One look at one host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When the look ended.
     pub at: Stamp,
+    /// How much of the world was looked at.
+    #[serde(default)]
+    pub scope: Scope,
     /// The machine, as far as anyone could say.
     pub host: Host,
     /// Sorted by key.
@@ -30,6 +35,17 @@ pub struct Snapshot {
     /// What the bounds of the settings left out.
     #[serde(default)]
     pub cut: Cut,
+}
+
+/// How much of the world one look sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Everything on one machine.
+    #[default]
+    Node,
+    /// The task that Tare is part of, and nothing else of the machine.
+    Task,
 }
 
 /// Things that are there and were left out of a look, because there are more than the settings allow. A gap says the same in words.
@@ -56,6 +72,14 @@ pub enum SourceName {
     /// The Docker API's stats, where the tree does not show Docker's containers.
     #[serde(rename = "docker-stats")]
     DockerStats,
+    /// The task metadata endpoint of ECS.
+    #[serde(rename = "ecs-task")]
+    EcsTask,
+    /// The introspection API of the ECS agent.
+    #[serde(rename = "ecs-agent")]
+    EcsAgent,
+    /// The ECS API.
+    Ecs,
     /// The EC2 instance metadata service.
     Imds,
     /// Values given in the settings.
@@ -71,6 +95,9 @@ impl SourceName {
             SourceName::Host => "host",
             SourceName::Docker => "docker",
             SourceName::DockerStats => "docker-stats",
+            SourceName::EcsTask => "ecs-task",
+            SourceName::EcsAgent => "ecs-agent",
+            SourceName::Ecs => "ecs",
             SourceName::Imds => "imds",
             SourceName::Settings => "settings",
         }
@@ -133,6 +160,9 @@ pub struct Host {
     pub docker: Option<Arc<Docker>>,
     /// The EC2 instance, by the settings or the metadata service.
     pub instance: Instance,
+    /// The short name of the ECS cluster that the machine, or the one task that is seen, belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Arc<str>>,
     /// What Tare itself uses.
     pub own: Option<Own>,
     /// CPU time that workloads were seen to use, those that have ended among them: what the system row leaves out of the root's. JSON: seconds.
@@ -230,6 +260,9 @@ pub struct Workload {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// How far an ECS task has come, and what it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Arc<TaskState>>,
     /// What it asked for: its own, else the sum over its containers where all asked.
     pub asked: Asked,
     /// Set on its own cgroup (task slice, pod cgroup, the container itself).
@@ -262,10 +295,13 @@ pub struct Remainder {
 pub struct About {
     /// For as long as it lives.
     pub key: Key,
-    /// The `workload` label: compose service, else container name; unit name; pod uid and task id until named.
+    /// The `workload` label: ECS service, else family; compose service, else container name; unit name; pod uid and task id until named.
     pub name: Arc<str>,
     /// The compose project it belongs to.
     pub project: Option<Arc<str>>,
+    /// What is known of an ECS task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Arc<Task>>,
 }
 
 /// One container.
@@ -310,7 +346,7 @@ pub struct Container {
 pub struct ContainerAbout {
     /// Its id.
     pub id: ContainerId,
-    /// Its name, without Docker's leading slash. `None` until somebody names it.
+    /// Its name in the task definition, else the runtime's, without Docker's leading slash. `None` until somebody names it.
     pub name: Option<Arc<str>>,
     /// The image as asked for: `nginx:1.27`.
     pub image: Option<Arc<str>>,
@@ -318,6 +354,9 @@ pub struct ContainerAbout {
     pub digest: Option<Arc<str>>,
     /// Compose project and service.
     pub compose: Option<Compose>,
+    /// What it is in its task or pod.
+    #[serde(default)]
+    pub role: Role,
 }
 
 impl ContainerAbout {
@@ -396,6 +435,14 @@ pub struct Asked {
     pub memory: Option<Bytes>,
 }
 
+impl Asked {
+    /// What this asks for, and for the rest what `other` does.
+    #[must_use]
+    pub fn or(self, other: Asked) -> Asked {
+        Asked { cores: self.cores.or(other.cores), memory: self.memory.or(other.memory) }
+    }
+}
+
 /// Limits of one cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
@@ -407,6 +454,19 @@ pub struct Limits {
     pub swap: Limit<Bytes>,
     /// Processes and threads.
     pub pids: Limit<u64>,
+}
+
+impl Limits {
+    /// The tightest of two sets of limits, each on its own.
+    #[must_use]
+    pub fn tightest(self, other: Limits) -> Limits {
+        Limits {
+            cores: self.cores.tightest(other.cores),
+            memory: self.memory.tightest(other.memory),
+            swap: self.swap.tightest(other.swap),
+            pids: self.pids.tightest(other.pids),
+        }
+    }
 }
 
 /// Weights, in the units of the tree they come from (not convertible: runc's formula changed).

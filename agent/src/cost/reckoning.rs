@@ -401,11 +401,11 @@ mod tests {
     }
 
     fn about(name: &str, project: Option<&str>) -> About {
-        About { key: Key::Loose(name.into()), name: name.into(), project: project.map(Into::into) }
+        About { key: Key::Loose(name.into()), name: name.into(), project: project.map(Into::into), task: None }
     }
 
     fn unit(name: &str) -> About {
-        About { key: Key::Unit(format!("/system.slice/{name}").as_str().into()), name: name.into(), project: None }
+        About { key: Key::Unit(format!("/system.slice/{name}").as_str().into()), name: name.into(), project: None, task: None }
     }
 
     fn item<'a>(about: &'a About, asked: Option<(f64, f64)>, used: Option<(f64, f64)>) -> Item<'a> {
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn the_bill_of_an_m7i_large() {
-        let about = [about("api", None), about("web", None), unit("ecs-agent"), About { key: Key::System, name: "system".into(), project: None }];
+        let about = [about("api", None), about("web", None), unit("ecs-agent"), About { key: Key::System, name: "system".into(), project: None, task: None }];
         let items = [
             item(&about[0], Some((0.25, 2.0)), Some((0.40, 1.4))),
             item(&about[1], Some((0.5, 1.0)), Some((0.21, 0.62))),
@@ -640,7 +640,7 @@ mod tests {
             )
         ) {
             let names = ["a", "b", "c", "d"].map(|name| about(name, (name < "c").then_some("shop")));
-            let all = [&names[0], &names[1], &names[2], &names[3], &unit("u"), &About { key: Key::System, name: "system".into(), project: None }];
+            let all = [&names[0], &names[1], &names[2], &names[3], &unit("u"), &About { key: Key::System, name: "system".into(), project: None, task: None }];
             let mut reckoning = reckoning();
             let mut wall = 1_764_000_000;
             for (at, (gap, look)) in looks.iter().enumerate() {

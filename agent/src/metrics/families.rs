@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use collector::identity::Key;
-use collector::snapshot::{CgroupVersion, CpuSplit, Disk, Gap, Health, Market, Memory, NetOwner, Own, Pressure, Stall, State, Tcp, Throttling, Udp, Usage};
+use collector::identity::{Key, TaskArn};
+use collector::snapshot::{
+    CgroupVersion, CpuSplit, Disk, Gap, Health, Launch, Market, Memory, NetOwner, Own, Pressure, Stall, State, Storage, Task, Tcp, Throttling, Udp, Usage,
+};
 use collector::units::{Bytes, Cores, Ratio};
 
 use super::schema::Kind::{Counter, Gauge, Histogram, Level};
@@ -185,6 +187,27 @@ pub static WORKLOAD: Table<WorkloadRow> = Table {
                 });
             }),
             (label("project", "tare.compose.project"), |w, to| text(&w.seen.about.project, to)),
+            (label("family", "aws.ecs.task.family"), |w, to| task(w, |task| &task.family, to)),
+            (label("revision", "aws.ecs.task.revision"), |w, to| task(w, |task| &task.revision, to)),
+            (label("service", "tare.ecs.service"), |w, to| task(w, |task| &task.service, to)),
+            (label("group", "tare.ecs.group"), |w, to| task(w, |task| &task.group, to)),
+            (label("launch_type", "aws.ecs.launchtype"), |w, to| to.push_str(facts(w).and_then(|task| task.launch).map_or("", Launch::as_str))),
+            (label("capacity_provider", "tare.ecs.capacity_provider"), |w, to| task(w, |task| &task.provider, to)),
+            (label("spot", "tare.ecs.spot"), |w, to| {
+                to.push_str(match facts(w).and_then(|task| task.spot) {
+                    Some(true) => "true",
+                    Some(false) => "false",
+                    None => "",
+                });
+            }),
+            (label("platform_version", "tare.ecs.platform_version"), |w, to| task(w, |task| &task.platform, to)),
+            (label("zone", "cloud.availability_zone"), |w, to| task(w, |task| &task.zone, to)),
+            (label("zone_id", "tare.zone_id"), |w, to| task(w, |task| &task.zone_id, to)),
+            (label("started_by", "tare.ecs.started_by"), |w, to| task(w, |task| &task.started_by, to)),
+            (label("container_instance", "tare.ecs.container_instance"), |w, to| task(w, |task| &task.instance, to)),
+            (label("task_arn", "aws.ecs.task.arn"), |w, to| {
+                to.push_str(facts(w).and_then(|task| task.arn.as_ref()).map_or("", TaskArn::as_str));
+            }),
             (label("unit", "tare.cgroup.path"), |w, to| {
                 if let Key::Unit(path) = &w.seen.about.key {
                     to.push_str(path.as_str());
@@ -200,6 +223,44 @@ pub static WORKLOAD: Table<WorkloadRow> = Table {
             metric("workload.start_time", Unit::Seconds, Gauge, Detail, "When it started, since 1970.", One(|w| moment(w.seen.started))),
             metric("workload.end_time", Unit::Seconds, Gauge, Detail, "When it ended, since 1970.", One(|w| moment(w.seen.ended))),
             metric("workload.uptime", Unit::Seconds, Gauge, Detail, "Time since it started.", One(|w| time(w.rates.uptime))),
+            metric(
+                "workload.status",
+                Unit::Number,
+                Gauge,
+                Standard,
+                "1 for how far the task is, as ECS says.",
+                Each(
+                    label("status", "tare.ecs.status"),
+                    &[
+                        ("provisioning", |w| is(is_at(w, "PROVISIONING"))),
+                        ("pending", |w| is(is_at(w, "PENDING"))),
+                        ("activating", |w| is(is_at(w, "ACTIVATING"))),
+                        ("running", |w| is(is_at(w, "RUNNING"))),
+                        ("deactivating", |w| is(is_at(w, "DEACTIVATING"))),
+                        ("stopping", |w| is(is_at(w, "STOPPING"))),
+                        ("deprovisioning", |w| is(is_at(w, "DEPROVISIONING"))),
+                        ("stopped", |w| is(is_at(w, "STOPPED"))),
+                    ],
+                ),
+            ),
+            metric(
+                "workload.pull.time",
+                Unit::Seconds,
+                Gauge,
+                Standard,
+                "Time its images took to be pulled; on Fargate it is billed.",
+                One(|w| time(pull_time(w))),
+            ),
+            metric("workload.disk.used", Unit::Bytes, Gauge, Standard, "What is written of its ephemeral disk.", One(|w| bytes(disk(w)?.used))),
+            metric("workload.disk.capacity", Unit::Bytes, Gauge, Standard, "Its ephemeral disk.", One(|w| bytes(disk(w)?.reserved))),
+            metric(
+                "workload.clock.error",
+                Unit::Seconds,
+                Gauge,
+                Detail,
+                "How wrong its clock may be.",
+                One(|w| time(w.seen.task.as_ref()?.clock.and_then(|clock| clock.error_bound))),
+            ),
             metric("workload.containers", Unit::Of("container"), Level, Standard, "Its containers that have not ended.", One(living_containers)),
             metric(
                 "workload.cpu.remainder",
@@ -303,6 +364,7 @@ pub static CONTAINER: Table<ContainerRow> = Table {
             (label("digest", "container.image.id"), |c, to| text(&c.seen.about.digest, to)),
             (label("project", "tare.compose.project"), |c, to| to.push_str(c.seen.about.compose.as_ref().map_or("", |compose| &compose.project))),
             (label("service", "tare.compose.service"), |c, to| to.push_str(c.seen.about.compose.as_ref().map_or("", |compose| &compose.service))),
+            (label("role", "tare.container.role"), |c, to| to.push_str(c.seen.about.role.as_str())),
             (label("network", "tare.container.network"), |c, to| to.push_str(network(&c.seen.net))),
         ],
     },
@@ -507,6 +569,29 @@ const fn info(name: &'static str, help: &'static str) -> About {
 
 fn text(value: &Option<std::sync::Arc<str>>, to: &mut String) {
     to.push_str(value.as_deref().unwrap_or_default());
+}
+
+fn facts(workload: &WorkloadRow) -> Option<&Task> {
+    workload.seen.about.task.as_deref()
+}
+
+fn task(workload: &WorkloadRow, of: fn(&Task) -> &Option<std::sync::Arc<str>>, to: &mut String) {
+    if let Some(task) = facts(workload) {
+        text(of(task), to);
+    }
+}
+
+fn is_at(workload: &WorkloadRow, status: &str) -> bool {
+    workload.seen.task.as_ref().and_then(|state| state.known.as_deref()) == Some(status)
+}
+
+fn pull_time(workload: &WorkloadRow) -> Option<Duration> {
+    let state = workload.seen.task.as_ref()?;
+    Duration::try_from(state.pull_stopped?.duration_since(state.pull_started?)).ok()
+}
+
+fn disk(workload: &WorkloadRow) -> Option<Storage> {
+    workload.seen.task.as_ref()?.storage
 }
 
 pub(super) fn count(value: Option<u64>) -> Option<Value> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::tz::TimeZone;
 
 use collector::identity::Key;
-use collector::snapshot::{Container, Health, State, Usage};
+use collector::snapshot::{Container, Health, Launch, State, Task, Usage};
 use collector::units::{Bytes, Cores, Limit, Ratio};
 
 use crate::cost::{Cost, Elsewhere, Otherwise, UsdPerHour};
@@ -187,7 +187,18 @@ pub const FIELDS: &[Field] = &[
     text("container", &[], "CONTAINER", |row| row.container().map_or(NONE, |one| words(one.about.label()))),
     Field { words: &["task", "pod", "container", "unit", "system"], ..text("kind", &[], "KIND", |row| words(kind(row))) },
     text("project", &[], "PROJECT", |row| optional(row.workload.seen.about.project.as_deref())),
-    text("service", &[], "SERVICE", |row| optional(row.container().and_then(|one| Some(&*one.about.compose.as_ref()?.service)))),
+    text("service", &[], "SERVICE", |row| {
+        let ecs = task(row).and_then(|task| task.service.as_deref());
+        optional(ecs.or_else(|| row.container().and_then(|one| Some(&*one.about.compose.as_ref()?.service))))
+    }),
+    text("family", &[], "FAMILY", |row| optional(task(row).and_then(|task| task.family.as_deref()))),
+    text("revision", &[], "REVISION", |row| optional(task(row).and_then(|task| task.revision.as_deref()))),
+    Field {
+        words: &["ec2", "fargate", "external", "managed-instances"],
+        ..text("launch", &["launch_type"], "LAUNCH", |row| optional(task(row).and_then(|task| task.launch).map(Launch::as_str)))
+    },
+    text("provider", &["capacity_provider"], "PROVIDER", |row| optional(task(row).and_then(|task| task.provider.as_deref()))),
+    Field { words: &["app", "pause", "internal"], ..text("role", &[], "ROLE", |row| optional(row.container().map(|one| one.about.role.as_str()))) },
     text("image", &[], "IMAGE", |row| optional(row.container().and_then(|one| one.about.image.as_deref()))),
     text("id", &[], "ID", |row| words(id(row))),
     Field {
@@ -297,6 +308,10 @@ fn sum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 fn io(row: &Row<'_>, part: impl Fn(&crate::report::IoRate) -> f64) -> Option<f64> {
     let rates = &row.rates().io;
     (!rates.is_empty() || row.usage().io.as_ref().is_some_and(|seen| seen.is.is_empty())).then(|| rates.iter().map(part).sum())
+}
+
+fn task<'a>(row: &Row<'a>) -> Option<&'a Task> {
+    row.workload.seen.about.task.as_deref()
 }
 
 fn kind(row: &Row<'_>) -> &'static str {

@@ -51,6 +51,7 @@ fn kept(report: &Report, filter: &Filter) -> Report {
     Report {
         schema: report.schema.clone(),
         at: report.at,
+        scope: report.scope,
         cluster: report.cluster.clone(),
         host: report.host.clone(),
         workloads: report.workloads.iter().filter(wanted).cloned().collect(),

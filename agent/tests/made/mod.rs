@@ -12,8 +12,8 @@ use smallvec::smallvec;
 use collector::identity::{ContainerId, Key};
 use collector::snapshot::{
     About, Asked, BlockDevice, Compose, Container, ContainerAbout, Cpu, CpuModes, CpuSplit, Device, FileSystem, Health, Interface, IoDevice, Limits, Link,
-    Machine, Memory, NetOwner, OpenFiles, Paging, Pressure, Room, Seen, Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Transfers, Usage, Weights,
-    Workload,
+    Machine, Memory, NetOwner, OpenFiles, Paging, Pressure, Role, Room, Scope, Seen, Sockets, SourceName, Stall, State, Tcp, Throttling, Traffic, Transfers,
+    Usage, Weights, Workload,
 };
 use collector::units::{Bytes, Cores, Limit, Ratio, Stamp};
 use tare::cost::Cost;
@@ -24,6 +24,7 @@ pub fn report() -> Report {
     Report {
         schema: SCHEMA.into(),
         at: Stamp::default(),
+        scope: Scope::Node,
         cluster: None,
         host: HostRow::default(),
         workloads: Vec::new(),
@@ -38,10 +39,11 @@ pub fn workload(key: Key, name: &str) -> WorkloadRow {
         seen: Workload {
             cgroup: None,
             start: 0,
-            about: Arc::new(About { key, name: name.into(), project: None }),
+            about: Arc::new(About { key, name: name.into(), project: None, task: None }),
             state: State::Running,
             started: None,
             ended: None,
+            task: None,
             asked: Asked::default(),
             own: Limits::default(),
             limits: Limits::default(),
@@ -60,7 +62,7 @@ pub fn workload(key: Key, name: &str) -> WorkloadRow {
 pub fn container(id: &str, name: Option<&str>) -> ContainerRow {
     ContainerRow {
         seen: Container {
-            about: Arc::new(ContainerAbout { id: id.into(), name: name.map(Arc::from), image: None, digest: None, compose: None }),
+            about: Arc::new(ContainerAbout { id: id.into(), name: name.map(Arc::from), image: None, digest: None, compose: None, role: Role::App }),
             start: 0,
             cgroup: None,
             state: State::Running,
@@ -117,6 +119,7 @@ fn member(n: usize) -> WorkloadRow {
         image: Some("registry.example.com/shop/service:1.27.3".into()),
         digest: Some("sha256:3c8f4e2b9a".into()),
         compose,
+        role: Role::App,
     });
     row.seen.health = Some(Health::Healthy);
     row.seen.restarts = Some(2);

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use collector::roots::{Address, Clock, Layers, Roots};
+use collector::roots::{Address, Clock, Endpoint, Layers, Roots};
 use collector::sources::cgroup::{Cgroups, Settings};
 
 /// What a busy container's files say.
@@ -49,6 +49,8 @@ pub fn host(containers: usize) -> io::Result<(tempfile::TempDir, Roots)> {
         sys_mounted_at: "/sys".into(),
         docker: Address::Nowhere,
         imds: Address::Nowhere,
+        ecs_task: Endpoint::NOWHERE,
+        ecs_agent: Address::Nowhere,
         clock: Clock::Real,
         recorded: None,
     };

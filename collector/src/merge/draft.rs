@@ -1,8 +1,9 @@
 //! A workload in the making, and the part of its counter that none of its containers was seen to use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::snapshot::{Container, Remainder, State, Usage, Workload};
+use crate::snapshot::{Container, Remainder, State, Task, Usage, Workload};
 use crate::sources::{Group, Owner};
 use crate::units::Stamp;
 
@@ -13,6 +14,8 @@ use super::growth;
 pub(super) struct Draft<'a> {
     pub(super) group: Option<&'a Group>,
     pub(super) containers: Vec<Container>,
+    /// What the labels of one of them say of its task.
+    pub(super) labels: Option<&'a Arc<Task>>,
     /// The CPU time of its containers, those that ended since the look before among them: all of it, and what is new of it.
     whole: Duration,
     new: Duration,

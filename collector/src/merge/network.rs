@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::identity::{ContainerId, Key};
 use crate::snapshot::{Net, NetOwner, Seen, Sockets, SourceName};
 use crate::sources::{Network, Space, SpaceOf, Spaces};
+use crate::units::Stamp;
 
 use super::SeenContainer;
 
@@ -21,6 +22,8 @@ pub(super) struct Networks<'a> {
     /// By Docker's stats, where the name space was not read; by the container's place.
     stats: HashMap<usize, &'a Seen<Net>>,
     workloads: BTreeMap<Key, Vec<&'a Space>>,
+    /// The same by stats, where no name space was read.
+    workload_stats: BTreeMap<Key, Vec<&'a Seen<Net>>>,
 }
 
 impl Networks<'_> {
@@ -46,20 +49,16 @@ impl Networks<'_> {
 
     /// The figures that stand at a task or pod: of several name spaces (one a container in ECS bridge mode) the interfaces of one name are added.
     pub(super) fn of_workload(&self, key: &Key) -> Option<Seen<Net>> {
-        let (first, rest) = self.workloads.get(key)?.split_first()?;
+        let Some((first, rest)) = self.workloads.get(key).and_then(|spaces| spaces.split_first()) else { return self.stats_of_workload(key) };
         let mut sum = Seen { at: first.at, from: SourceName::Net, is: first.net.clone() };
-        for space in rest {
-            sum.at = sum.at.latest(space.at);
-            for one in &space.net {
-                match sum.is.iter_mut().find(|had| had.name == one.name) {
-                    Some(had) => {
-                        had.received.add(one.received);
-                        had.sent.add(one.sent);
-                    }
-                    None => sum.is.push(one.clone()),
-                }
-            }
-        }
+        rest.iter().for_each(|space| add(&mut sum, space.at, &space.net));
+        Some(sum)
+    }
+
+    fn stats_of_workload(&self, key: &Key) -> Option<Seen<Net>> {
+        let (first, rest) = self.workload_stats.get(key)?.split_first()?;
+        let mut sum = Seen::clone(first);
+        rest.iter().for_each(|net| add(&mut sum, net.at, &net.is));
         Some(sum)
     }
 
@@ -81,6 +80,20 @@ impl Networks<'_> {
             sum.is.add(&next.is);
         }
         Some(Arc::new(sum))
+    }
+}
+
+/// Interfaces of one name are added.
+fn add(sum: &mut Seen<Net>, at: Stamp, net: &Net) {
+    sum.at = sum.at.latest(at);
+    for one in net {
+        match sum.is.iter_mut().find(|had| had.name == one.name) {
+            Some(had) => {
+                had.received.add(one.received);
+                had.sent.add(one.sent);
+            }
+            None => sum.is.push(one.clone()),
+        }
     }
 }
 
@@ -114,6 +127,10 @@ pub(super) fn share<'a>(seen: &[SeenContainer<'a>], spaces: Option<&'a Spaces>) 
                     _ => None,
                 };
                 let home = seen[owner].within.as_ref();
+                // All who share a name space are told its counters, each a moment later than the other: the newest counts.
+                let told =
+                    || users.iter().filter_map(|&user| seen[user].stats?.usage.net.as_ref()).reduce(|a, b| if b.at.since(&a.at).is_some() { b } else { a });
+                let stats = if space.is_none() { told() } else { None };
                 for user in users {
                     networks.owners[user] = match home {
                         Some(_) if seen[user].within.as_ref() == home => NetOwner::Workload,
@@ -124,8 +141,8 @@ pub(super) fn share<'a>(seen: &[SeenContainer<'a>], spaces: Option<&'a Spaces>) 
                 match (home, space) {
                     (Some(key), Some(space)) => networks.workloads.entry(key.clone()).or_default().push(space),
                     (None, Some(space)) => drop(networks.own.insert(owner, space)),
-                    (None, None) => networks.stats.extend(seen[owner].stats.and_then(|stats| stats.usage.net.as_ref()).map(|net| (owner, net))),
-                    (Some(_), None) => {}
+                    (None, None) => networks.stats.extend(stats.map(|net| (owner, net))),
+                    (Some(key), None) => stats.into_iter().for_each(|net| networks.workload_stats.entry(key.clone()).or_default().push(net)),
                 }
             }
         }
@@ -136,7 +153,7 @@ pub(super) fn share<'a>(seen: &[SeenContainer<'a>], spaces: Option<&'a Spaces>) 
 /// The one at which the figures stand: one in a task or pod before a loose one, a living before an ended one, the one that Docker gave the name space to
 /// before those that joined it, the smallest id.
 fn owner(seen: &[SeenContainer<'_>], users: &[usize]) -> Option<usize> {
-    let named = |user: usize| matches!(seen[user].docker.map(|docker| &docker.network), Some(Network::Own));
+    let named = |user: usize| matches!(seen[user].runtime().map(|runtime| &runtime.network), Some(Network::Own));
     users.iter().copied().min_by_key(|&user| (seen[user].within.is_none(), !seen[user].lives(), !named(user), user))
 }
 
@@ -148,7 +165,7 @@ fn places<'a>(seen: &[SeenContainer<'a>], spaces: Option<&Spaces>) -> Vec<Place<
     let mut places: Vec<Place<'a>> = seen.iter().map(|one| read(one.id).unwrap_or(Place::Unknown)).collect();
     // One that joined and could be looked at says where the one it joined is.
     for (index, one) in seen.iter().enumerate() {
-        let Some(Network::Of(target)) = one.docker.map(|docker| &docker.network) else { continue };
+        let Some(Network::Of(target)) = one.runtime().map(|runtime| &runtime.network) else { continue };
         let Some(target) = place_of(seen, target) else { continue };
         if places[target] == Place::Unknown && matches!(places[index], Place::Space(_)) && seen[target].lives() && one.lives() {
             places[target] = places[index];
@@ -167,7 +184,7 @@ fn by_word<'a>(seen: &[SeenContainer<'a>], places: &[Place<'a>], index: usize) -
     let mut at = index;
     for _ in 0..LONGEST_CHAIN {
         let one = &seen[at];
-        match one.docker.map(|docker| &docker.network) {
+        match one.runtime().map(|runtime| &runtime.network) {
             Some(Network::Host) => return Place::Host,
             Some(Network::Own) => return Place::Unread(one.id),
             Some(Network::Of(target)) => match place_of(seen, target) {

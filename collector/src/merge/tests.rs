@@ -79,9 +79,10 @@ fn ended(group: Group, from: f64, to: f64) -> Ended {
     Ended { group, made: Some(at(from)), gone: at(to) }
 }
 
-fn named(id: &str, name: &str) -> DockerContainer {
-    DockerContainer {
-        about: Arc::new(ContainerAbout { id: id.into(), name: Some(name.into()), image: None, digest: None, compose: None }),
+fn named(id: &str, name: &str) -> RuntimeContainer {
+    RuntimeContainer {
+        about: Arc::new(ContainerAbout { id: id.into(), name: Some(name.into()), image: None, digest: None, compose: None, role: Role::App }),
+        task: None,
         state: State::Running,
         health: None,
         restarts: None,
@@ -96,7 +97,7 @@ fn named(id: &str, name: &str) -> DockerContainer {
     }
 }
 
-fn docker(containers: Vec<DockerContainer>) -> Arc<Reading> {
+fn docker(containers: Vec<RuntimeContainer>) -> Arc<Reading> {
     let docker = Arc::new(Docker { version: "26.1.5".into(), api: "1.45".into(), root: None });
     reading(SourceName::Docker, Told::Docker(Containers { docker: Some(docker), containers: containers.into_iter().map(Arc::new).collect(), cut: 0 }))
 }
@@ -139,7 +140,7 @@ fn the_tree_tells_usage_and_docker_tells_names() {
     let compose = Compose { project: "shop".into(), service: "web".into() };
     let about = Arc::new(ContainerAbout { compose: Some(compose), ..(*named("b", "shop-web-1").about).clone() });
     let tree = tree(100, vec![loose("a", 10), loose("b", 20), loose("c", 30), unit("sshd.service", 5), pod("p1", 7), in_pod("p1", "d", 6)]);
-    let snapshot = merge(&[tree, docker(vec![named("a", "db"), DockerContainer { about, ..named("b", "") }])], None);
+    let snapshot = merge(&[tree, docker(vec![named("a", "db"), RuntimeContainer { about, ..named("b", "") }])], None);
     let names: Vec<&str> = snapshot.workloads.iter().map(|workload| &*workload.about.name).collect();
     assert_eq!(names, ["p1", "db", "web", "c", "sshd.service", "system"]);
     assert!(snapshot.workloads.is_sorted_by(|a, b| a.about.key < b.about.key));
@@ -155,9 +156,9 @@ fn the_tree_tells_usage_and_docker_tells_names() {
 
 #[test]
 fn a_restarting_container_has_a_state_and_no_figures() {
-    let looping = DockerContainer { state: State::Restarting, restarts: Some(17), exit: Some(1), ..named("a", "loop") };
+    let looping = RuntimeContainer { state: State::Restarting, restarts: Some(17), exit: Some(1), ..named("a", "loop") };
     let limits = Limits { memory: Limit::Of(Bytes(GIB)), ..Limits::default() };
-    let snapshot = merge(&[tree(0, vec![]), docker(vec![DockerContainer { limits, ..looping }])], None);
+    let snapshot = merge(&[tree(0, vec![]), docker(vec![RuntimeContainer { limits, ..looping }])], None);
     let row = row(&snapshot, "loop");
     assert_eq!((row.state, row.containers[0].restarts, row.containers[0].exit), (State::Restarting, Some(17), Some(1)));
     assert_eq!(row.usage, Usage::default());
@@ -168,14 +169,14 @@ fn a_restarting_container_has_a_state_and_no_figures() {
 fn the_tree_is_believed_about_limits() {
     let cores = |n| Limits { cores: Limit::Of(Cores(n)), ..Limits::default() };
     let group = Group { own: cores(2.0), limits: cores(1.5), ..loose("a", 1) };
-    let snapshot = merge(&[tree(1, vec![group]), docker(vec![DockerContainer { limits: cores(9.0), ..named("a", "a") }])], None);
+    let snapshot = merge(&[tree(1, vec![group]), docker(vec![RuntimeContainer { limits: cores(9.0), ..named("a", "a") }])], None);
     assert_eq!((row(&snapshot, "a").own, row(&snapshot, "a").limits), (cores(2.0), cores(1.5)));
 }
 
 #[test]
 fn a_container_whose_cgroup_is_gone_stays_in_its_pod() {
     let first = merge(&[tree(9, vec![pod("p1", 7), in_pod("p1", "d", 6)]), docker(vec![named("d", "job")])], None);
-    let ended = DockerContainer { state: State::Exited, exit: Some(0), ..named("d", "job") };
+    let ended = RuntimeContainer { state: State::Exited, exit: Some(0), ..named("d", "job") };
     let second = merge(&[tree(9, vec![]), docker(vec![ended])], Some(&first));
     assert_eq!(row(&second, "p1").state, State::Exited);
     assert_eq!(row(&second, "p1").containers[0].usage, Usage::default());
@@ -190,8 +191,8 @@ fn the_sum_stands_in_for_a_task_without_a_cgroup_of_its_own() {
     };
     let asked = |cores, memory| Asked { cores, memory };
     let said = vec![
-        DockerContainer { asked: asked(Some(Cores(0.5)), Some(Bytes(1))), ..named("a", "a") },
-        DockerContainer { asked: asked(Some(Cores(0.25)), None), ..named("b", "b") },
+        RuntimeContainer { asked: asked(Some(Cores(0.5)), Some(Bytes(1))), ..named("a", "a") },
+        RuntimeContainer { asked: asked(Some(Cores(0.25)), None), ..named("b", "b") },
     ];
     let snapshot = merge(&[tree(100, vec![in_task("a", 10, memory(5, 4)), in_task("b", 20, None)]), docker(said)], None);
     let task = row(&snapshot, "t1");
@@ -266,7 +267,7 @@ fn what_is_not_known_of_the_host_is_not_known_of_the_system_row() {
 #[test]
 fn the_network_stands_with_its_owner() {
     use SpaceOf::{Host, Space as At};
-    let of = |id: &str, network| DockerContainer { network, ..named(id, id) };
+    let of = |id: &str, network| RuntimeContainer { network, ..named(id, id) };
     let joins = |id: &str, other: &str| of(id, Network::Of(other.into()));
     let net = |snapshot: &Snapshot, id: &str| (one(snapshot, id).net.clone(), received(&one(snapshot, id).usage.net));
 
@@ -374,8 +375,9 @@ fn readings() -> impl Strategy<Value = Vec<Arc<Reading>>> {
             group(&format!("{folder}/{id}"), Owner::Container(id.as_str().into(), within.clone()), *ms)
         }));
         let mut readings = vec![tree(500, groups), host(Usage::default())];
-        readings
-            .extend(words.map(|words| docker(words.into_iter().map(|(id, (network, state))| DockerContainer { network, state, ..named(&id, &id) }).collect())));
+        readings.extend(
+            words.map(|words| docker(words.into_iter().map(|(id, (network, state))| RuntimeContainer { network, state, ..named(&id, &id) }).collect())),
+        );
         readings.extend(places.map(|(count, of)| {
             let all = (0..count).map(|n| space(n as u64, 10_u64.pow(n as u32))).collect();
             let of: HashMap<ContainerId, SpaceOf> =
@@ -463,7 +465,7 @@ fn a_container_that_a_cut_tree_leaves_out_goes_on_running() {
 fn a_container_that_lived_between_two_looks_has_a_row_with_its_last_figures() {
     let first = merge(&[tree_at(10, 1_000, vec![pod("p", 100), in_pod("p", "a", 90)], vec![])], None);
     let gone = vec![ended(loose("b", 300), 12.0, 12.5), ended(in_pod("p", "c", 40), 13.0, 13.5), ended(loose("a1", 7), 14.0, 15.0)];
-    let exited = DockerContainer { state: State::Exited, exit: Some(3), started: at(12.1).wall, ended: at(12.4).wall, ..named("b", "job") };
+    let exited = RuntimeContainer { state: State::Exited, exit: Some(3), started: at(12.1).wall, ended: at(12.4).wall, ..named("b", "job") };
     let readings = [tree_at(20, 2_000, vec![pod("p", 250), in_pod("p", "a", 200)], gone), docker(vec![exited])];
     let second = merge(&readings, Some(&first));
     let [job, init, bare] = ["b", "c", "a1"].map(|id| one(&second, id));

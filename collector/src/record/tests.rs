@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::Collector;
-use crate::roots::{Address, Clock, Layers};
+use crate::roots::{Address, Clock, Endpoint, Layers};
 use crate::snapshot::{NetOwner, Snapshot, State};
 use crate::sources::{Look, Source, docker, imds, net};
 use crate::units::{Bytes, Stamp};
@@ -83,6 +83,8 @@ impl Machine {
             sys_mounted_at: "/host/sys".into(),
             docker: Address::Answers(self.path("docker.json")),
             imds: Address::Answers(self.path("imds.json")),
+            ecs_task: Endpoint::NOWHERE,
+            ecs_agent: Address::Nowhere,
             clock: Clock::Fixed(stamp),
             recorded: None,
         }

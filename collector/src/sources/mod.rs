@@ -7,6 +7,7 @@ pub mod docker;
 pub mod given;
 pub mod host;
 pub mod imds;
+mod lenient;
 pub mod net;
 pub mod psi;
 pub mod text;
@@ -18,10 +19,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::identity::{CgroupPath, ContainerId};
+use crate::identity::{CgroupPath, ContainerId, TaskId};
 pub use crate::identity::{Owner, Within};
 use crate::snapshot::{
-    Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, Seen, Sockets, SourceName, State, Usage, Weights,
+    Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, Seen, Sockets, SourceName, State, Task, TaskState, Usage, Weights,
 };
 use crate::units::Stamp;
 
@@ -93,6 +94,8 @@ pub enum Told {
     Docker(Containers),
     /// What Docker's stats say of containers that the tree does not show.
     Stats(Stats),
+    /// ECS tasks.
+    Tasks(Tasks),
     /// The EC2 instance.
     Instance(Instance),
 }
@@ -180,9 +183,39 @@ pub struct Containers {
     /// The daemon; unknown where a recorded one does not say its version.
     pub docker: Option<Arc<Docker>>,
     /// Running, paused and restarting ones, and those that ended in the last minutes. Sorted by id.
-    pub containers: Vec<Arc<DockerContainer>>,
+    pub containers: Vec<Arc<RuntimeContainer>>,
     /// Containers left out because there were more than the settings allow.
     pub cut: u64,
+}
+
+/// What a source says of ECS tasks: the metadata endpoint of its own one, the agent of all on this machine, the API of those it was asked about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tasks {
+    /// The task that Tare itself is part of.
+    pub own: Option<TaskId>,
+    /// The short name of the cluster this machine is registered in.
+    pub cluster: Option<Arc<str>>,
+    /// The id of the container instance that this machine is.
+    pub instance: Option<Arc<str>>,
+    /// The version of the ECS agent: `1.105.1`.
+    pub agent: Option<Arc<str>>,
+    /// Sorted by id.
+    pub tasks: Vec<Arc<ToldTask>>,
+    /// What the tasks' containers use, where the source counts it. Sorted by id.
+    pub stats: Vec<ContainerStats>,
+}
+
+/// One task, as a source says. The same allocation while nothing of it changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToldTask {
+    /// Which.
+    pub id: TaskId,
+    /// Who it is.
+    pub about: Arc<Task>,
+    /// How far it is.
+    pub state: Arc<TaskState>,
+    /// Its containers, as far as the source knows them. Sorted by id. Those that share one network name space join the first of them.
+    pub containers: Vec<Arc<RuntimeContainer>>,
 }
 
 /// What Docker's stats say.
@@ -205,11 +238,13 @@ pub struct ContainerStats {
     pub limits: Limits,
 }
 
-/// One container, from list and inspect. The environment, the command and the health log are never kept.
+/// One container, as a runtime says: Docker's list and inspect, or ECS. The environment, the command and the health log are never kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DockerContainer {
+pub struct RuntimeContainer {
     /// Who it is; the same allocation while nothing of it changes.
     pub about: Arc<ContainerAbout>,
+    /// The ECS task its labels name, with its ARN. Anybody can set labels: where a cgroup says otherwise, it is right.
+    pub task: Option<Arc<Task>>,
     /// Its state.
     pub state: State,
     /// Its health check.

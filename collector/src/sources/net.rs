@@ -320,7 +320,7 @@ fn wanted(known: &[Arc<Reading>]) -> BTreeMap<&ContainerId, Wanted<'_>> {
                     }
                 }
             }
-            Told::Spaces(_) | Told::Host(_) | Told::Stats(_) | Told::Instance(_) => {}
+            Told::Spaces(_) | Told::Host(_) | Told::Stats(_) | Told::Tasks(_) | Told::Instance(_) => {}
         }
     }
     wanted
@@ -381,9 +381,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::roots::{Address, Clock, Faults, Layers, Recorded};
-    use crate::snapshot::{CgroupVersion, ContainerAbout, Docker, Limits, Usage, Weights};
-    use crate::sources::{Containers, DockerContainer, Group, Network, Tree, Within};
+    use crate::roots::{Address, Clock, Endpoint, Faults, Layers, Recorded};
+    use crate::snapshot::{CgroupVersion, ContainerAbout, Docker, Limits, Role, Usage, Weights};
+    use crate::sources::{Containers, Group, Network, RuntimeContainer, Tree, Within};
     use crate::units::Stamp;
 
     const HEAD: &str = "Inter-| Receive | Transmit\n face |bytes|bytes\n";
@@ -428,6 +428,8 @@ mod tests {
                 sys_mounted_at: "/sys".into(),
                 docker: Address::Nowhere,
                 imds: Address::Nowhere,
+                ecs_task: Endpoint::NOWHERE,
+                ecs_agent: Address::Nowhere,
                 clock: Clock::Fixed(Stamp::default()),
                 recorded: None,
             }
@@ -456,8 +458,9 @@ mod tests {
 
     fn docker(containers: &[(&str, u32)]) -> Arc<Reading> {
         let one = |(id, pid): &(&str, u32)| {
-            Arc::new(DockerContainer {
-                about: Arc::new(ContainerAbout { id: (*id).into(), name: None, image: None, digest: None, compose: None }),
+            Arc::new(RuntimeContainer {
+                about: Arc::new(ContainerAbout { id: (*id).into(), name: None, image: None, digest: None, compose: None, role: Role::App }),
+                task: None,
                 state: State::Running,
                 health: None,
                 restarts: None,

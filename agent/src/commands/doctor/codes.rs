@@ -108,6 +108,10 @@ codes! {
     SPOT "TARE-034" Warning "the price of a Spot instance is not known"
         costs "costs shown are the most it can be";
 
+    ECS_ODD "TARE-036" Warning "ECS answers, but not all of it can be used"
+        costs "some tasks have no service, launch type or size"
+        fix "see the ECS agent's log: /var/log/ecs/ecs-agent.log";
+
     NETWORK "TARE-040" Warning "the network of some containers cannot be measured"
         costs "their traffic is missing"
         fix "share the host's process namespace (--pid host), or mount /proc at /host/proc";
@@ -161,6 +165,7 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
             SourceName::Cgroup => &TREE_FILES,
             SourceName::Docker => &DOCKER_ODD,
             SourceName::DockerStats => &STATS_PART,
+            SourceName::EcsTask | SourceName::EcsAgent | SourceName::Ecs => &ECS_ODD,
             SourceName::Imds => &IMDS_ODD,
             SourceName::Net => &NETWORK,
             SourceName::Host | SourceName::Settings => &HOST,

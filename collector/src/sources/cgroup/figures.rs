@@ -129,11 +129,6 @@ pub fn within(limit: Limit<Bytes>, offer: Offer) -> Limit<Bytes> {
     }
 }
 
-/// The tightest of two sets of limits, each on its own.
-pub fn tightest(a: &Limits, b: &Limits) -> Limits {
-    Limits { cores: a.cores.tightest(b.cores), memory: a.memory.tightest(b.memory), swap: a.swap.tightest(b.swap), pids: a.pids.tightest(b.pids) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

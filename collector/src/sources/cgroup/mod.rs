@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
 
-use self::figures::{Bounds, Figures, Offer, tightest, within};
+use self::figures::{Bounds, Figures, Offer, within};
 use self::files::{Files, Found};
 use self::gaps::gap;
 use self::lives::Lives;
@@ -247,7 +247,7 @@ impl Pass<'_> {
             node.bounds = bounds;
         }
         let own = node.bounds.own(self.offer, cpus_above);
-        let mut limits = tightest(&own, above);
+        let mut limits = own.tightest(*above);
         let place = self.groups.len();
         if node.is_row() {
             match self.row(node, due, own, &mut limits) {

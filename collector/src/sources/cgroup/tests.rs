@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::roots::{Address, Layers};
+use crate::roots::{Address, Endpoint, Layers};
 use crate::snapshot::{Device, HugePages, IoDevice, Stall};
 use crate::units::{Bytes, Cores, Limit, Stamp};
 
@@ -81,6 +81,8 @@ impl HostFolder {
             sys_mounted_at: "/sys".into(),
             docker: Address::Nowhere,
             imds: Address::Nowhere,
+            ecs_task: Endpoint::NOWHERE,
+            ecs_agent: Address::Nowhere,
             clock: Clock::Fixed(Stamp::default()),
             recorded: None,
         }

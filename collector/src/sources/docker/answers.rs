@@ -9,10 +9,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::lenient::{Flag, Number, Object, Objects, Text, Texts};
-use crate::identity::ContainerId;
-use crate::snapshot::{Asked, Compose, ContainerAbout, Health, Limits, State};
-use crate::sources::{DockerContainer, Network, text};
+use crate::identity::{ContainerId, TaskArn, is_name, short_name};
+use crate::snapshot::{Asked, Compose, ContainerAbout, Health, Limits, Role, State, Task};
+use crate::sources::lenient::{Flag, Number, Object, Objects, Text, Texts};
+use crate::sources::{Network, RuntimeContainer, text};
 use crate::units::{Bytes, Cores, Limit};
 
 /// The rows of `GET /containers/json`, and how many there were beyond the bound. Errors: no JSON, or no array.
@@ -43,8 +43,13 @@ struct RowHost {
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
+const TASK_ARN: &str = "com.amazonaws.ecs.task-arn";
+const ECS_NAME: &str = "com.amazonaws.ecs.container-name";
+const FAMILY: &str = "com.amazonaws.ecs.task-definition-family";
+const REVISION: &str = "com.amazonaws.ecs.task-definition-version";
+const CLUSTER: &str = "com.amazonaws.ecs.cluster";
 
-/// The only two labels that are ever read.
+/// The only labels that are ever read: Compose's, and those that the ECS agent sets.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Labels {
@@ -52,12 +57,70 @@ struct Labels {
     project: Text,
     #[serde(rename = "com.docker.compose.service")]
     service: Text,
+    #[serde(rename = "com.amazonaws.ecs.task-arn")]
+    task_arn: Text,
+    #[serde(rename = "com.amazonaws.ecs.container-name")]
+    ecs_name: Text,
+    #[serde(rename = "com.amazonaws.ecs.task-definition-family")]
+    family: Text,
+    #[serde(rename = "com.amazonaws.ecs.task-definition-version")]
+    revision: Text,
+    #[serde(rename = "com.amazonaws.ecs.cluster")]
+    cluster: Text,
 }
 
 impl Labels {
     fn compose(&self) -> Option<Compose> {
         Some(Compose { project: self.project.0.clone()?, service: self.service.0.clone()? })
     }
+
+    fn ecs(&self) -> Option<EcsLabels> {
+        ecs(|name| match name {
+            TASK_ARN => self.task_arn.0.clone(),
+            ECS_NAME => self.ecs_name.0.clone(),
+            FAMILY => self.family.0.clone(),
+            REVISION => self.revision.0.clone(),
+            CLUSTER => self.cluster.0.clone(),
+            _ => None,
+        })
+    }
+}
+
+/// What the labels of the ECS agent say.
+struct EcsLabels {
+    task: Arc<Task>,
+    /// Its name in the task definition.
+    name: Option<Arc<str>>,
+}
+
+/// Without a task's ARN letter by letter they are not the agent's; of the others each counts that can be what it says.
+fn ecs(label: impl Fn(&str) -> Option<Arc<str>>) -> Option<EcsLabels> {
+    let arn = TaskArn::parse(&label(TASK_ARN)?)?;
+    let cluster = label(CLUSTER).and_then(|cluster| short_name(&cluster).map(Arc::from)).or_else(|| arn.cluster().map(Arc::from));
+    let revision = label(REVISION).filter(|revision| revision.len() <= 10 && revision.bytes().all(|b| b.is_ascii_digit()));
+    let family = label(FAMILY).filter(|family| is_name(family));
+    // The agent's own containers have a tilde in their names.
+    let name = label(ECS_NAME).filter(|name| name.split('~').all(|part| part.is_empty() || is_name(part)));
+    Some(EcsLabels { task: Arc::new(Task { arn: Some(arn), cluster, family, revision, ..Task::default() }), name })
+}
+
+/// Who it is, by its own name, its image and its labels.
+fn about(
+    id: ContainerId,
+    name: Option<Arc<str>>,
+    image: Option<Arc<str>>,
+    digest: Option<Arc<str>>,
+    compose: Option<Compose>,
+    ecs: Option<&EcsLabels>,
+) -> ContainerAbout {
+    let name = ecs.and_then(|ecs| ecs.name.clone()).or(name);
+    let is_agent = image.as_deref().is_some_and(|image| image.contains("amazon/amazon-ecs-agent"));
+    let role = match &name {
+        _ if is_agent => Role::Internal,
+        Some(name) if ecs.is_some() => Role::of_ecs_name(name),
+        _ => Role::App,
+    };
+    ContainerAbout { id, name, image, digest, compose, role }
 }
 
 impl Row {
@@ -78,22 +141,19 @@ impl Row {
     }
 
     /// Whether what is known of it is no longer what the list says.
-    pub(super) fn differs(&self, known: &DockerContainer) -> bool {
+    pub(super) fn differs(&self, known: &RuntimeContainer) -> bool {
         // Only a running one's health stands in the list; the ended and the paused keep theirs in inspect alone.
         let health = known.state == State::Running && self.health() != known.health;
         self.state().is_some_and(|state| state != known.state) || health || self.name().is_some_and(|name| known.about.name.as_ref() != Some(&name))
     }
 
     /// What the list alone says, until inspect says more.
-    pub(super) fn container(&self) -> Option<DockerContainer> {
-        Some(DockerContainer {
-            about: Arc::new(ContainerAbout {
-                id: self.id()?,
-                name: self.name(),
-                image: self.image.0.clone(),
-                digest: self.image_id.0.clone(),
-                compose: self.labels.as_ref().and_then(Labels::compose),
-            }),
+    pub(super) fn container(&self) -> Option<RuntimeContainer> {
+        let labels = self.labels.as_ref();
+        let (compose, ecs) = (labels.and_then(Labels::compose), labels.and_then(Labels::ecs));
+        Some(RuntimeContainer {
+            about: Arc::new(about(self.id()?, self.name(), self.image.0.clone(), self.image_id.0.clone(), compose, ecs.as_ref())),
+            task: ecs.map(|ecs| ecs.task),
             state: self.state()?,
             health: self.health(),
             restarts: None,
@@ -189,21 +249,18 @@ struct HostConfig {
 
 impl Inspect {
     /// What it means. `None`: neither the state word nor the flags say anything, or there is no id.
-    pub(super) fn container(&self) -> Option<DockerContainer> {
+    pub(super) fn container(&self) -> Option<RuntimeContainer> {
         let said = self.state.as_ref()?;
         let state = state(said.status.as_str()).or(said.running.0.map(|running| if running { State::Running } else { State::Exited }))?;
         let (started, finished) = (time(&said.started_at), time(&said.finished_at));
         let over = matches!(state, State::Exited | State::Dead | State::Removing);
-        let config = self.config.as_ref();
-        let host = self.host_config.as_ref();
-        Some(DockerContainer {
-            about: Arc::new(ContainerAbout {
-                id: id(&self.id)?,
-                name: self.name.0.as_deref().and_then(name),
-                image: config.and_then(|config| config.image.0.clone()),
-                digest: self.image.0.clone(),
-                compose: config.and_then(|config| config.labels.as_ref()?.compose()),
-            }),
+        let (config, host) = (self.config.as_ref(), self.host_config.as_ref());
+        let labels = config.and_then(|config| config.labels.as_ref());
+        let (compose, ecs) = (labels.and_then(Labels::compose), labels.and_then(Labels::ecs));
+        let image = config.and_then(|config| config.image.0.clone());
+        Some(RuntimeContainer {
+            about: Arc::new(about(id(&self.id)?, self.name.0.as_deref().and_then(name), image, self.image.0.clone(), compose, ecs.as_ref())),
+            task: ecs.map(|ecs| ecs.task),
             state,
             health: said.health.as_ref().and_then(|health| health_word(health.status.as_str())),
             restarts: self.restart_count.0.and_then(|count| u64::try_from(count).ok()),
@@ -258,17 +315,27 @@ impl HostConfig {
     }
 }
 
+/// Who an event speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spoken {
+    pub(super) about: Arc<ContainerAbout>,
+    pub(super) task: Option<Arc<Task>>,
+}
+
 /// Who the words of an event say it is: image, name and all labels stand among them (Engine API, `EventActor`).
-pub(super) fn spoken(id: ContainerId, words: &HashMap<String, String>) -> ContainerAbout {
+pub(super) fn spoken(id: ContainerId, words: &HashMap<String, String>) -> Spoken {
     let word = |name: &str| words.get(name).filter(|word| (1..=4_096).contains(&word.len())).map(|word| Arc::<str>::from(word.as_str()));
     let compose = || Some(Compose { project: word(PROJECT)?, service: word(SERVICE)? });
-    ContainerAbout { id, name: word("name").and_then(|word| name(&word)), image: word("image"), digest: None, compose: compose() }
+    let ecs = ecs(word);
+    let about = about(id, word("name").and_then(|word| name(&word)), word("image"), None, compose(), ecs.as_ref());
+    Spoken { about: Arc::new(about), task: ecs.map(|ecs| ecs.task) }
 }
 
 /// How a container ended that was never asked for.
-pub(super) fn ended(about: Arc<ContainerAbout>, started: Option<Timestamp>, ended: Timestamp, exit: Option<i64>, oom: bool) -> DockerContainer {
-    DockerContainer {
+pub(super) fn ended(Spoken { about, task }: Spoken, started: Option<Timestamp>, ended: Timestamp, exit: Option<i64>, oom: bool) -> RuntimeContainer {
+    RuntimeContainer {
         about,
+        task,
         state: State::Exited,
         health: None,
         restarts: None,

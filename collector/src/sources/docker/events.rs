@@ -16,10 +16,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::answers::{self, is_id};
+use super::answers::{self, Spoken, is_id};
 use crate::http::Client;
 use crate::identity::ContainerId;
-use crate::snapshot::ContainerAbout;
 
 /// The stream, until dropped.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ pub(super) struct Changes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
     /// Who it is, by the event's own words: all that is ever told of one that is deleted before anybody can ask for it.
-    pub(super) about: Option<Arc<ContainerAbout>>,
+    pub(super) about: Option<Spoken>,
     /// When it was last started.
     pub(super) started: Option<Timestamp>,
     /// It ended, and was not started since.
@@ -213,7 +212,7 @@ fn note(event: EventMessage, changes: &mut Changes) -> bool {
         _ => {}
     }
     if matches!(action, "start" | "die") {
-        change.about = Some(Arc::new(answers::spoken(id, &words)));
+        change.about = Some(answers::spoken(id, &words));
     }
     true
 }
@@ -231,6 +230,7 @@ pub fn spoken_of(stream: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::{ContainerAbout, Role};
 
     fn heard(lines: &[&str]) -> Changes {
         let mut changes = Changes::default();
@@ -262,9 +262,10 @@ mod tests {
     fn an_event_says_who_it_is_and_no_other_label_is_kept() {
         let words =
             r#"{"image":"shop/job:3","name":"shop-job-1","exitCode":"0","com.docker.compose.project":"shop","com.docker.compose.service":"job","secret":"x"}"#;
-        let about = heard(&[&line("die", words, 7)]).of[&"a1".into()].about.clone().unwrap();
+        let about = heard(&[&line("die", words, 7)]).of[&"a1".into()].about.clone().unwrap().about;
         let compose = Some(crate::snapshot::Compose { project: "shop".into(), service: "job".into() });
-        let said = ContainerAbout { id: "a1".into(), name: Some("shop-job-1".into()), image: Some("shop/job:3".into()), digest: None, compose };
+        let said =
+            ContainerAbout { id: "a1".into(), name: Some("shop-job-1".into()), image: Some("shop/job:3".into()), digest: None, compose, role: Role::App };
         assert_eq!(*about, said);
     }
 

@@ -6,7 +6,6 @@
 
 mod answers;
 mod events;
-mod lenient;
 pub mod stats;
 mod trouble;
 
@@ -20,7 +19,7 @@ use futures_util::stream;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{Containers, DockerContainer, Reading, Source, Told};
+use super::{Containers, Reading, RuntimeContainer, Source, Told};
 use crate::error::Error;
 use crate::http::Client;
 use crate::identity::ContainerId;
@@ -76,7 +75,7 @@ struct Daemon {
 
 #[derive(Debug)]
 struct Known {
-    is: Arc<DockerContainer>,
+    is: Arc<RuntimeContainer>,
     /// Inspected at least once; else only the list's word.
     inspected: bool,
     /// Why its last inspect failed.
@@ -289,13 +288,13 @@ impl DockerSource {
         }
     }
 
-    fn learn(&mut self, container: DockerContainer) {
+    fn learn(&mut self, container: RuntimeContainer) {
         let is = self.shared(container);
         self.known.insert(is.about.id.clone(), Known { is, inspected: true, trouble: None });
     }
 
     /// The same allocations as before for what did not change.
-    fn shared(&self, mut container: DockerContainer) -> Arc<DockerContainer> {
+    fn shared(&self, mut container: RuntimeContainer) -> Arc<RuntimeContainer> {
         let Some(known) = self.known.get(&container.about.id).map(|known| &known.is) else { return Arc::new(container) };
         if known.about == container.about {
             container.about = known.about.clone();
@@ -347,7 +346,7 @@ impl DockerSource {
     fn told(&self) -> Containers {
         let now = self.clock.now().wall;
         let told = |known: &&Known| is_told(&known.is, now, self.settings.linger);
-        let mut containers: Vec<Arc<DockerContainer>> = self.known.values().filter(told).map(|known| known.is.clone()).collect();
+        let mut containers: Vec<Arc<RuntimeContainer>> = self.known.values().filter(told).map(|known| known.is.clone()).collect();
         let over = containers.len().saturating_sub(self.settings.max_containers);
         if over > 0 {
             containers.sort_by_key(|container| !is_live(container.state));
@@ -424,12 +423,12 @@ fn is_live(state: State) -> bool {
     matches!(state, State::Running | State::Paused | State::Restarting)
 }
 
-fn is_over(container: &DockerContainer) -> bool {
+fn is_over(container: &RuntimeContainer) -> bool {
     matches!(container.state, State::Exited | State::Dead | State::Removing)
 }
 
 /// What lives is told, and what ended a short while ago. Without a clock nobody can say how long ago that was.
-fn is_told(container: &DockerContainer, now: Option<Timestamp>, linger: Duration) -> bool {
+fn is_told(container: &RuntimeContainer, now: Option<Timestamp>, linger: Duration) -> bool {
     let fresh = |(ended, now): (Timestamp, Timestamp)| Duration::try_from(now.duration_since(ended)).is_ok_and(|age| age <= linger) || ended > now;
     is_live(container.state) || is_over(container) && container.ended.zip(now).is_some_and(fresh)
 }

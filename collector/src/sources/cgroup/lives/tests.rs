@@ -8,7 +8,7 @@ use super::burst::{Life, STEP, pace};
 use super::watcher::Watcher;
 use super::*;
 use crate::identity::{Owner, Within};
-use crate::roots::{Address, Clock, Layers, Roots};
+use crate::roots::{Address, Clock, Endpoint, Layers, Roots};
 use crate::sources::cgroup::{Cgroups, Settings, mounts};
 use crate::sources::{Look, Told};
 use crate::units::{Bytes, Stamp};
@@ -60,6 +60,8 @@ impl HostFolder {
             sys_mounted_at: "/sys".into(),
             docker: Address::Nowhere,
             imds: Address::Nowhere,
+            ecs_task: Endpoint::NOWHERE,
+            ecs_agent: Address::Nowhere,
             clock: Clock::Fixed(Stamp::default()),
             recorded: None,
         }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess};
 
 use super::super::answers::time;
-use super::super::lenient::{Any, Count, Object, Rows, Take, Text};
 use crate::snapshot::{Cpu, CpuSplit, Device, Interface, Io, IoDevice, Memory, Net, Seen, SourceName, Throttling, Traffic, Usage};
+use crate::sources::lenient::{Any, Count, Object, Rows, Take, Text};
 use crate::sources::net::dev::MOST_INTERFACES;
 use crate::units::{Bytes, Limit, Stamp};
 

@@ -22,7 +22,7 @@ use crate::http::Client;
 use crate::identity::ContainerId;
 use crate::roots::{Address, Clock};
 use crate::snapshot::{Gap, Limits, SourceName, State};
-use crate::sources::{ContainerStats, Containers, DockerContainer, Owner, Reading, Source, Stats, Told};
+use crate::sources::{ContainerStats, Containers, Owner, Reading, RuntimeContainer, Source, Stats, Told};
 use crate::units::{Bytes, Limit, Stamp};
 use answer::Sample;
 
@@ -77,7 +77,7 @@ pub struct DockerStats {
     /// Seen in the tree at some time: theirs is the tree for good, for a counter has one source.
     in_tree: BTreeSet<ContainerId>,
     /// Whom the last look wants to be measured.
-    wanted: BTreeMap<ContainerId, Arc<DockerContainer>>,
+    wanted: BTreeMap<ContainerId, Arc<RuntimeContainer>>,
     /// `/v1.45`, or nothing where the daemon does not say.
     prefix: String,
     memory: Option<Bytes>,
@@ -322,7 +322,7 @@ fn uncounted<'a>(mut samples: impl Iterator<Item = &'a Sample>) -> bool {
     samples.all(|sample| sample.usage.io.as_ref().is_none_or(|io| io.is.is_empty()))
 }
 
-fn runs(container: &DockerContainer) -> bool {
+fn runs(container: &RuntimeContainer) -> bool {
     is_live(container.state) && container.state != State::Restarting
 }
 

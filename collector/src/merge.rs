@@ -360,7 +360,7 @@ fn identity(id: &ContainerId, runtime: Option<&RuntimeContainer>, before: Option
         (Some(now), Some(then)) if Arc::ptr_eq(now, then) || now == then => then.clone(),
         (Some(now), _) => now.clone(),
         (None, Some(then)) => then.clone(),
-        (None, None) => Arc::new(ContainerAbout { id: id.clone(), name: None, image: None, digest: None, compose: None, role: Role::App }),
+        (None, None) => Arc::new(ContainerAbout { id: id.clone(), name: None, image: None, digest: None, compose: None, role: Role::Unknown }),
     }
 }
 

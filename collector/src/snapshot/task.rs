@@ -182,8 +182,10 @@ pub struct ClockDrift {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The user's.
+    /// Nobody named it yet.
     #[default]
+    Unknown,
+    /// The user's.
     App,
     /// Holds the name spaces of the others.
     Pause,
@@ -192,9 +194,10 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word used in labels and JSON.
+    /// The word used in labels; empty where it is not known.
     pub fn as_str(self) -> &'static str {
         match self {
+            Role::Unknown => "",
             Role::App => "app",
             Role::Pause => "pause",
             Role::Internal => "internal",

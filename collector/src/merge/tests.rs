@@ -1,5 +1,7 @@
 //! What readings become when they join: scenarios and laws.
 
+mod tasks;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

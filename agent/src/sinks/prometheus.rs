@@ -48,18 +48,19 @@ impl Format {
     }
 }
 
-/// Text is handed on in blocks of a little more than this many bytes.
-pub const BLOCK: usize = 64 << 10;
+/// A block ends with a metric once it has this many lines, and within one at twice as many: with the same series it ends at the same places, whatever their values.
+pub const BLOCK_LINES: usize = 256;
 
 /// Appends every series to `out` in the text format. Allocates only while `out` grows.
 pub fn encode(page: &impl Page, out: &mut Vec<u8>) {
     encode_in_blocks(page, Format::Text, out, |_| {});
 }
 
-/// Appends every series to `out`: what stands above a metric once, its lines together. Whenever `out` holds a [`BLOCK`], `full` may take it away; the rest is
-/// left in `out`. What ends the text ([`Format::end`]) is for the caller.
+/// Appends every series to `out`: what stands above a metric once, its lines together. At the end of a block ([`BLOCK_LINES`]) `full` may take it away; the rest
+/// is left in `out`. What ends the text ([`Format::end`]) is for the caller.
 pub fn encode_in_blocks(page: &impl Page, format: Format, out: &mut Vec<u8>, mut full: impl FnMut(&mut Vec<u8>)) {
     let external = page.external();
+    let mut lines = 0;
     for block in page.blocks() {
         for column in block.columns().iter().filter(|column| !column.samples.is_empty()) {
             out.extend_from_slice(format.head(column).as_bytes());
@@ -75,9 +76,15 @@ pub fn encode_in_blocks(page: &impl Page, format: Format, out: &mut Vec<u8>, mut
                 labels.close();
                 number(sample.value, out);
                 out.push(b'\n');
-                if out.len() >= BLOCK {
+                lines += 1;
+                if lines == 2 * BLOCK_LINES {
                     full(out);
+                    lines = 0;
                 }
+            }
+            if lines >= BLOCK_LINES {
+                full(out);
+                lines = 0;
             }
         }
     }

@@ -13,8 +13,8 @@ use super::answer::{Pieces, plain, typed};
 use super::negotiate::{self, Coding};
 use crate::metrics::agent::Agent;
 use crate::metrics::page::Page;
-use crate::sinks::gzip::{Beginning, Gzip};
-use crate::sinks::prometheus::{BLOCK, Format, encode_in_blocks};
+use crate::sinks::gzip::{Beginning, Blocks, Gzip};
+use crate::sinks::prometheus::{Format, encode_in_blocks};
 
 /// Holds the page, and what was made of the last report.
 pub(super) struct Scrape<P>(Mutex<Inner<P>>);
@@ -38,8 +38,10 @@ struct Inner<P> {
 struct Made {
     plain: Option<Bytes>,
     packed: Option<Beginning>,
-    /// Bytes of the last ones: what to make room for.
-    room: [usize; 2],
+    /// What the packed one is made of.
+    blocks: Blocks,
+    /// Bytes of the last plain one: what to make room for.
+    room: usize,
 }
 
 impl<P: Page> Scrape<P> {
@@ -94,9 +96,9 @@ impl<P: Page> Inner<P> {
         if let Some(bytes) = &made.plain {
             return bytes.clone();
         }
-        let mut encoded = Vec::with_capacity(made.room[0] + made.room[0] / 8);
+        let mut encoded = Vec::with_capacity(made.room + made.room / 8);
         encode_in_blocks(page, format, &mut encoded, |_| {});
-        made.room[0] = encoded.len();
+        made.room = encoded.len();
         made.plain.insert(encoded.into()).clone()
     }
 
@@ -105,22 +107,14 @@ impl<P: Page> Inner<P> {
         let made = if format == Format::Text { text } else { open };
         let gzip = gzip.get_or_insert_with(Gzip::new);
         if made.packed.is_none() {
-            let mut writer = gzip.begin(made.room[1] + made.room[1] / 8);
-            match &made.plain {
-                Some(plain) => writer.write(plain),
-                None => {
-                    block.clear();
-                    block.reserve(BLOCK + BLOCK / 8);
-                    encode_in_blocks(page, format, block, |block| {
-                        writer.write(block);
-                        block.clear();
-                    });
-                    writer.write(block);
-                }
-            }
-            let beginning = writer.finish();
-            made.room[1] = beginning.bytes.len();
-            made.packed = Some(beginning);
+            let mut writer = gzip.begin(&mut made.blocks);
+            block.clear();
+            encode_in_blocks(page, format, block, |block| {
+                writer.write(block);
+                block.clear();
+            });
+            writer.write(block);
+            made.packed = Some(writer.finish());
         }
         let beginning = made.packed.get_or_insert_default();
         [beginning.bytes.clone(), gzip.end(beginning, end)]

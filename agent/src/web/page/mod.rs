@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::report::Report;
-use crate::sinks::gzip::Gzip;
+use crate::sinks::gzip::{Blocks, Gzip};
 use crate::words::Tone;
 use crate::words::heading::heading;
 
@@ -75,7 +75,8 @@ impl View {
 
 fn packed(plain: &[u8]) -> [Bytes; 2] {
     let mut gzip = Gzip::new();
-    let mut writer = gzip.begin(plain.len() / 4);
+    let mut blocks = Blocks::default();
+    let mut writer = gzip.begin(&mut blocks);
     writer.write(plain);
     let beginning = writer.finish();
     let end = gzip.end(&beginning, &[]);

@@ -198,9 +198,9 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
     let container = |now: &Container| container_row(now, past.and_then(|past| past.containers.iter().find(|row| row.seen.about.id == now.about.id)), at);
     let containers: Vec<ContainerRow> = now.containers.iter().map(container).collect();
     let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
-    let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
+    let mut rates = rates::between(same.map(|past| &*past.seen.usage), &now.usage, &now.limits);
     if let Some(past) = same {
-        rates::carry(&mut rates, &now.limits, (&past.rates, &past.seen.usage), &now.usage);
+        rates::carry(&mut rates, &now.limits, (&past.rates, &*past.seen.usage), &now.usage);
     }
     // Counters of a sum jump when a container comes or goes: what moved is known of each one only.
     let summed = now.cgroup.is_none() && !containers.is_empty() && !matches!(now.about.key, Key::Loose(_));
@@ -215,7 +215,7 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
         keep(&mut usage, &past.seen.usage);
         remainder = remainder.or(past.seen.remainder);
     }
-    let before = same.map(|past| &past.seen.usage).filter(|_| !summed);
+    let before = same.map(|past| &*past.seen.usage).filter(|_| !summed);
     let vitals = Vitals { state: now.state, health: None, restarted: 0, oom: None, usage: &usage, before, rates: &rates };
     let mut warnings = warnings(&vitals);
     for words in containers.iter().flat_map(|container| &container.warnings) {
@@ -243,21 +243,21 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
 
 fn container_row(now: &Container, past: Option<&ContainerRow>, at: &Stamp) -> ContainerRow {
     let same = past.filter(|past| past.seen.start == now.start && past.seen.cgroup == now.cgroup);
-    let mut rates = rates::between(same.map(|past| &past.seen.usage), &now.usage, &now.limits);
+    let mut rates = rates::between(same.map(|past| &*past.seen.usage), &now.usage, &now.limits);
     if let Some(past) = same {
-        rates::carry(&mut rates, &now.limits, (&past.rates, &past.seen.usage), &now.usage);
+        rates::carry(&mut rates, &now.limits, (&past.rates, &*past.seen.usage), &now.usage);
     }
     rates.uptime = uptime(now.state, now.started, at);
     let restarts_before = past.and_then(|past| past.seen.restarts);
     let restarted = now.restarts.zip(restarts_before).map_or(0, |(now, before)| now.saturating_sub(before));
     let vitals =
-        Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same.map(|past| &past.seen.usage), rates: &rates };
+        Vitals { state: now.state, health: now.health, restarted, oom: now.oom, usage: &now.usage, before: same.map(|past| &*past.seen.usage), rates: &rates };
     let warnings = warnings(&vitals);
     let mut seen = now.clone();
     let mut closing = None;
     if ended(now.state) {
         // Those of another run are not its own.
-        if let Some(past) = past.filter(|past| past.seen.start == now.start || now.usage == Usage::default()) {
+        if let Some(past) = past.filter(|past| past.seen.start == now.start || *now.usage == Usage::default()) {
             keep(&mut seen.usage, &past.seen.usage);
         }
         closing = Some(closing_of(&seen));
@@ -282,7 +282,8 @@ fn uptime(state: State, started: Option<Timestamp>, at: &Stamp) -> Option<Durati
 }
 
 /// The figures of what has ended are the last that were read: where a closing record has none, those of the look before.
-fn keep(usage: &mut Usage, past: &Usage) {
+fn keep(usage: &mut Arc<Usage>, past: &Usage) {
+    let usage = Arc::make_mut(usage);
     usage.cpu = usage.cpu.or(past.cpu);
     usage.memory = usage.memory.or(past.memory);
     usage.pressure = usage.pressure.or(past.pressure);
@@ -434,7 +435,7 @@ mod tests {
             limits,
             weights: Weights::default(),
             net: NetOwner::Unknown,
-            usage: usage.clone(),
+            usage: usage.clone().into(),
         };
         Workload {
             about: Arc::new(About { key: Key::Loose(ContainerId::from(ID)), name: "web".into(), project: None, task: None }),
@@ -447,7 +448,7 @@ mod tests {
             asked: Asked::default(),
             own: limits,
             limits,
-            usage,
+            usage: usage.into(),
             remainder: None,
             containers: vec![container],
         }
@@ -487,7 +488,7 @@ mod tests {
             let mut one = loose(State::Running, 1, usage(second, *cpu_seconds)).containers.remove(0);
             one.about = Arc::new(ContainerAbout { id: (*id).into(), ..ContainerAbout::clone(&one.about) });
             one.cgroup = Some(format!("/pod/{id}").as_str().into());
-            one.usage.memory.as_mut().unwrap().is.oom_kills = Some(*kills);
+            Arc::make_mut(&mut one.usage).memory.as_mut().unwrap().is.oom_kills = Some(*kills);
             one
         };
         let mut usage = usage(second, containers.iter().map(|one| one.1).sum());
@@ -520,7 +521,7 @@ mod tests {
         let report = reporter.report(&snapshot(20, vec![]), vec![]);
         let row = &report.workloads[0];
         assert_eq!((row.seen.state, row.seen.ended), (State::Ended, Timestamp::from_second(20).ok()));
-        assert_eq!((&row.seen.usage, row.rates.cpu, row.rates.uptime), (&usage(10, 2), None, None));
+        assert_eq!((&*row.seen.usage, row.rates.cpu, row.rates.uptime), (&usage(10, 2), None, None));
         assert_eq!(reporter.report(&snapshot(320, vec![]), vec![]).workloads.len(), 1);
         assert_eq!(reporter.report(&snapshot(321, vec![]), vec![]).workloads.len(), 0);
     }
@@ -597,7 +598,7 @@ mod tests {
         let mut reporter = reporter();
         reporter.report(&snapshot(10, vec![loose(State::Running, 1, usage(10, 2))]), vec![]);
         let report = reporter.report(&snapshot(20, vec![loose(State::Exited, 0, Usage::default())]), vec![]);
-        assert_eq!((report.workloads[0].seen.state, &report.workloads[0].containers[0].seen.usage), (State::Exited, &usage(10, 2)));
+        assert_eq!((report.workloads[0].seen.state, &*report.workloads[0].containers[0].seen.usage), (State::Exited, &usage(10, 2)));
     }
 
     #[test]

@@ -106,7 +106,7 @@ const GIB: i64 = 3_876_923;
 pub(crate) fn workload(key: Key, name: &str, [cpu, asked]: [f64; 2], memory: u64, asked_mib: Option<u64>) -> WorkloadRow {
     let mut row = bare(Arc::new(About { key, name: name.into(), project: None, task: None }));
     row.seen.asked = Asked { cores: Some(Cores(asked)), memory: asked_mib.map(|mib| Bytes(mib * MIB)) };
-    row.seen.usage = using(memory);
+    row.seen.usage = using(memory).into();
     row.rates.cpu = Some(Cores(cpu));
     row
 }
@@ -125,7 +125,7 @@ pub(crate) fn bare(about: Arc<About>) -> WorkloadRow {
             asked: Asked::default(),
             own: Limits::default(),
             limits: Limits::default(),
-            usage: Usage::default(),
+            usage: Arc::default(),
             remainder: None,
             containers: Vec::new(),
         },
@@ -161,7 +161,7 @@ pub(crate) fn container(name: &str, cpu: f64, memory: u64, net: NetOwner) -> Con
             limits: Limits::default(),
             weights: Weights::default(),
             net,
-            usage: using(memory),
+            usage: using(memory).into(),
         },
         rates: Rates { cpu: Some(Cores(cpu)), ..Rates::default() },
         warnings: Default::default(),

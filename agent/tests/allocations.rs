@@ -19,7 +19,7 @@ use tare::sinks::prometheus::{Format, encode, encode_in_blocks};
 #[test]
 fn the_steady_state_allocates_nothing() {
     let mut report = made::crowd(50);
-    report.host.seen.usage = made::usage(1);
+    report.host.seen.usage = made::usage(1).into();
     report.host.seen.arch = Some("x86_64".into());
     report.host.seen.machine = Some(Arc::new(made::machine()));
     report.host.seen.instance.kind = Some("m7i.large".into());
@@ -38,7 +38,7 @@ fn the_steady_state_allocates_nothing() {
     tick(&report);
     for n in 0..5 {
         for row in &mut report.workloads {
-            row.containers[0].seen.usage = made::usage(n);
+            row.containers[0].seen.usage = made::usage(n).into();
         }
         let counted = allocation_counter::measure(|| {
             assert!(tick(&report) > 100_000);
@@ -50,7 +50,7 @@ fn the_steady_state_allocates_nothing() {
 #[test]
 fn the_cadvisor_page_allocates_nothing_either() {
     let mut report = made::crowd(50);
-    report.host.seen.usage = made::usage(1);
+    report.host.seen.usage = made::usage(1).into();
     let (mut page, mut out) = (Cgroups::of(&Arc::default()), Vec::new());
     let mut tick = |report: &_| {
         out.clear();
@@ -62,7 +62,7 @@ fn the_cadvisor_page_allocates_nothing_either() {
     tick(&report);
     for n in 0..5 {
         for row in &mut report.workloads {
-            row.containers[0].seen.usage = made::usage(n);
+            row.containers[0].seen.usage = made::usage(n).into();
         }
         let counted = allocation_counter::measure(|| assert!(tick(&report) > 100_000));
         assert_eq!(counted.count_total, 0, "tick {n}");
@@ -89,7 +89,7 @@ fn packing_holds_one_block_of_text() {
     let counted = allocation_counter::measure(|| assert_eq!(tick(&report), (packed, 0)));
     assert!(counted.count_total <= 3 && counted.bytes_max <= (packed + 1024) as u64, "{counted:?} for {packed} bytes");
     // What uses more says so in its own blocks.
-    report.workloads.iter_mut().for_each(|row| row.containers[0].seen.usage = made::usage(7));
+    report.workloads.iter_mut().for_each(|row| row.containers[0].seen.usage = made::usage(7).into());
     let (_, some) = tick(&report);
     println!("of {all} blocks {some} changed with all usage");
     assert!(some > 0 && some < all * 3 / 4, "{some} of {all}");
@@ -131,5 +131,5 @@ fn a_look_and_its_report_allocate_little() {
     }
     let [looked, merged, reported] = tick();
     println!("allocations for {CONTAINERS} containers: look {looked}, merge {merged}, report {reported}");
-    assert!(looked <= 10 && merged <= 2 * CONTAINERS && reported <= 3 * CONTAINERS, "look {looked}, merge {merged}, report {reported}");
+    assert!(looked <= 10 && merged <= 3 * CONTAINERS && reported <= 3 * CONTAINERS, "look {looked}, merge {merged}, report {reported}");
 }

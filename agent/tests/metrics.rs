@@ -124,7 +124,7 @@ fn a_task_is_told_by_its_id_and_its_host_stands_on_the_info() {
     let mut report = made::report();
     report.host.seen.name = Some("web-1".into());
     let mut task = made::workload(Key::Task("7f3a".into()), "web");
-    task.seen.usage.pids = made::seen(4);
+    Arc::make_mut(&mut task.seen.usage).pids = made::seen(4);
     task.containers = vec![made::container("0123456789abcdef", None)];
     report.workloads = vec![task];
     let text = print(&report);
@@ -136,7 +136,7 @@ fn a_task_is_told_by_its_id_and_its_host_stands_on_the_info() {
 #[test]
 fn a_container_made_again_takes_the_name_and_its_figures_stay_apart() {
     let mut old = made::loose("aaaaaaaaaaaaaaaa", "web");
-    old.seen.usage = made::usage(1);
+    old.seen.usage = made::usage(1).into();
     let mut frame = Frame::new();
     let mut report = made::report();
     report.workloads = vec![old.clone()];
@@ -144,7 +144,7 @@ fn a_container_made_again_takes_the_name_and_its_figures_stay_apart() {
     old.seen.state = State::Ended;
     old.containers[0].seen.state = State::Ended;
     let mut new = made::loose("bbbbbbbbbbbbbbbb", "web");
-    new.seen.usage = made::usage(2);
+    new.seen.usage = made::usage(2).into();
     report.workloads = vec![old, new];
     frame.fill(&report);
     let printed = text(&frame);
@@ -205,7 +205,7 @@ fn interfaces_whose_names_became_the_same_are_counted_together() {
 fn a_node_overview_finds_its_names() {
     let mut report = made::report();
     report.host.seen.machine = Some(std::sync::Arc::new(made::machine()));
-    report.host.seen.usage = made::usage(5);
+    report.host.seen.usage = made::usage(5).into();
     report.host.seen.load = Some([0.5, 0.25, 0.125]);
     report.host.seen.os = Some("linux".into());
     report.host.seen.kernel = Some("6.1.0".into());
@@ -278,10 +278,11 @@ fn any_workload() -> impl Strategy<Value = WorkloadRow> {
         };
         let mut row = made::workload(key, &name);
         row.seen.state = if ended { State::Exited } else { State::Running };
-        row.seen.usage.pids = made::seen(7);
+        Arc::make_mut(&mut row.seen.usage).pids = made::seen(7);
         let traffic = Traffic::default();
-        row.seen.usage.net = made::seen(interfaces.iter().map(|name| Interface { name: name.as_str().into(), received: traffic, sent: traffic }).collect());
-        row.seen.usage.io = made::seen(
+        Arc::make_mut(&mut row.seen.usage).net =
+            made::seen(interfaces.iter().map(|name| Interface { name: name.as_str().into(), received: traffic, sent: traffic }).collect());
+        Arc::make_mut(&mut row.seen.usage).io = made::seen(
             devices
                 .iter()
                 .map(|&minor| IoDevice { device: Device { major: 259, minor }, read: Bytes(1), written: Bytes(2), reads: None, writes: Some(u64::MAX) })
@@ -294,7 +295,7 @@ fn any_workload() -> impl Strategy<Value = WorkloadRow> {
                 let mut row = made::container(&id, name.as_deref());
                 row.seen.state = if ended { State::Ended } else { State::Running };
                 row.seen.started = made::moment(started);
-                row.seen.usage.pids = made::seen(3);
+                Arc::make_mut(&mut row.seen.usage).pids = made::seen(3);
                 row
             })
             .collect();
@@ -432,7 +433,7 @@ proptest! {
 fn full() -> Report {
     let mut report = made::crowd(3);
     let host = &mut report.host;
-    host.seen.usage = made::usage(1);
+    host.seen.usage = made::usage(1).into();
     host.seen.load = Some([0.5, 0.25, 1.0]);
     host.seen.cores = Some(2);
     host.seen.memory = Some(Bytes(8 << 30));
@@ -458,7 +459,7 @@ fn full() -> Report {
         ..NodeCost::default()
     };
     for row in &mut report.workloads {
-        row.seen.usage = made::usage(2);
+        row.seen.usage = made::usage(2).into();
         row.cost.now = Some(UsdPerHour(1));
         let what = [What::Cpu, What::Memory, What::Disk, What::Licence];
         row.cost.parts = what.map(|what| Part { what, asked: None, used: None, amount: 1.0, price: price.clone(), rate: UsdPerHour(21_323_000) }).to_vec();
@@ -476,7 +477,7 @@ fn prometheus_itself_has_nothing_to_say_against_it() {
     let mut frame = Frame::new();
     let mut report = full();
     let mut hostile = made::loose("0123456789abcdef", "a\"b\\c\nd");
-    hostile.seen.usage = made::usage(1);
+    hostile.seen.usage = made::usage(1).into();
     report.workloads.push(hostile);
     frame.fill(&report);
     let mut out = Vec::new();
@@ -534,7 +535,7 @@ fn what_is_not_wanted_is_not_told_and_all_else_is() {
 fn without_every_label_that_describes_each_series_is_still_one() {
     let mut report = full();
     report.workloads.push(made::loose("0123456789abcdef", "loose"));
-    report.workloads[3].containers[0].seen.usage = made::usage(4);
+    report.workloads[3].containers[0].seen.usage = made::usage(4).into();
     let labels = tare::metrics::manual::labels();
     let dropped: Vec<String> = labels.iter().filter(|(_, free)| *free).map(|(name, _)| (*name).to_owned()).collect();
     assert!(dropped.len() > 20);

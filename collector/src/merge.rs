@@ -225,7 +225,7 @@ impl<'a> SeenContainer<'a> {
     fn usage(&self) -> Usage {
         let Some(ended) = self.ended else { return self.group.map(|group| &group.usage).or(self.stats.map(|stats| &stats.usage)).cloned().unwrap_or_default() };
         let last = ended.group.usage.clone();
-        match self.before.filter(|before| ended.group.start == 0 || before.start == ended.group.start).map(|before| before.usage.clone()) {
+        match self.before.filter(|before| ended.group.start == 0 || before.start == ended.group.start).map(|before| Usage::clone(&before.usage)) {
             None => last,
             Some(before) => Usage { cpu: newest(last.cpu, before.cpu), memory: newest(last.memory, before.memory), io: newest(last.io, before.io), ..before },
         }
@@ -407,7 +407,7 @@ fn container(one: &SeenContainer<'_>, said: &Said<'_>, networks: &Networks<'_>, 
         limits,
         weights: group.map(|group| group.weights).or(last.map(|last| last.weights)).unwrap_or_default(),
         net: networks.owner(index),
-        usage: Usage { net: networks.of_container(index), sockets: networks.sockets_of_container(index), ..one.usage() },
+        usage: Arc::new(Usage { net: networks.of_container(index), sockets: networks.sockets_of_container(index), ..one.usage() }),
     }
 }
 
@@ -435,24 +435,25 @@ fn workload(key: Key, draft: Draft<'_>, said: &Said<'_>, networks: &Networks<'_>
     };
     let runs = containers.iter().map(|one| one.state).min().unwrap_or(State::Running);
     let over = runs >= State::Exited;
-    let (own, limits, mut usage) = match (group, containers.as_slice()) {
-        (Some(group), _) => (group.own, group.limits, group.usage.clone()),
+    let (own, limits, usage) = match (group, containers.as_slice()) {
         (None, [one]) if matches!(key, Key::Loose(_)) => (one.own, one.limits, one.usage.clone()),
-        (None, all) => match said.size(Some(&key)) {
-            Some(size) => (size, size, total::usage(all)),
-            None => (total::limits(all, |one| one.own), total::limits(all, |one| one.limits), total::usage(all)),
-        },
-    };
-    if !matches!(key, Key::Loose(_)) {
-        (usage.net, usage.sockets) = (networks.of_workload(&key), networks.sockets_of_workload(&key));
-        // The processes of a task or pod live in its containers' cgroups.
-        if usage.processes.is_none() && !containers.is_empty() {
-            (usage.processes, usage.files) = total::processes(&containers);
+        (group, all) => {
+            let (own, limits, mut usage) = match (group, said.size(Some(&key))) {
+                (Some(group), _) => (group.own, group.limits, group.usage.clone()),
+                (None, Some(size)) => (size, size, total::usage(all)),
+                (None, None) => (total::limits(all, |one| one.own), total::limits(all, |one| one.limits), total::usage(all)),
+            };
+            (usage.net, usage.sockets) = (networks.of_workload(&key), networks.sockets_of_workload(&key));
+            // The processes of a task or pod live in its containers' cgroups.
+            if usage.processes.is_none() && !all.is_empty() {
+                (usage.processes, usage.files) = total::processes(all);
+            }
+            if let Some((last, _)) = last {
+                usage = Usage { net: usage.net, sockets: usage.sockets, ..last };
+            }
+            (own, limits, Arc::new(usage))
         }
-    }
-    if let Some((last, _)) = last {
-        usage = Usage { net: usage.net, sockets: usage.sockets, ..last };
-    }
+    };
     // A loose container is its own cgroup.
     let (cgroup, start) = match (group, containers.as_slice()) {
         (Some(group), _) => (Some(group.path.clone()), group.start),
@@ -480,7 +481,7 @@ fn workload(key: Key, draft: Draft<'_>, said: &Said<'_>, networks: &Networks<'_>
 const SYSTEM: &str = "system";
 
 fn system_row(usage: Usage, past: &Past<'_>) -> Workload {
-    Workload { usage, ..workload(Key::System, Draft::default(), &Said::default(), &Networks::default(), past) }
+    Workload { usage: Arc::new(usage), ..workload(Key::System, Draft::default(), &Said::default(), &Networks::default(), past) }
 }
 
 /// All gaps once, sorted, and what only the whole can tell: that bounds cut something, that there is nothing at all.

@@ -1,4 +1,4 @@
-//! What one look at a host says, believed and joined: plain data. Identity is shared (`Arc`), figures are copied.
+//! What one look at a host says, believed and joined: plain data. Identity is shared (`Arc`) from look to look, what a thing uses between snapshot and report.
 
 mod machine;
 mod sockets;
@@ -269,8 +269,8 @@ pub struct Workload {
     pub own: Limits,
     /// The tightest of its own and every ancestor's.
     pub limits: Limits,
-    /// Its own cgroup where it has one, else the sum over its containers. The network is each name space once.
-    pub usage: Usage,
+    /// Its own cgroup where it has one, else the sum over its containers. The network is each name space once. Shared with what is the same thing.
+    pub usage: Arc<Usage>,
     /// What its own cgroup used and no container of it was seen to use. `None` where it has no cgroup above its containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remainder: Option<Remainder>,
@@ -338,7 +338,7 @@ pub struct Container {
     /// Whose network it uses.
     pub net: NetOwner,
     /// What it uses. The network is filled only where `net` is `Own`.
-    pub usage: Usage,
+    pub usage: Arc<Usage>,
 }
 
 /// Who a container is. Shared between looks while nothing changes.

@@ -47,7 +47,7 @@ pub fn workload(key: Key, name: &str) -> WorkloadRow {
             asked: Asked::default(),
             own: Limits::default(),
             limits: Limits::default(),
-            usage: Usage::default(),
+            usage: Arc::default(),
             remainder: None,
             containers: Vec::new(),
         },
@@ -77,7 +77,7 @@ pub fn container(id: &str, name: Option<&str>) -> ContainerRow {
             limits: Limits::default(),
             weights: Weights::default(),
             net: NetOwner::Unknown,
-            usage: Usage::default(),
+            usage: Arc::default(),
         },
         rates: Rates::default(),
         warnings: smallvec![],
@@ -126,7 +126,7 @@ fn member(n: usize) -> WorkloadRow {
     row.seen.started = moment(1_760_000_000 + n as i64);
     row.seen.limits = Limits { cores: Limit::Of(Cores(1.5)), memory: Limit::Of(Bytes(1 << 30)), swap: Limit::Unlimited, pids: Limit::Of(1024) };
     row.seen.net = NetOwner::Own;
-    row.seen.usage = usage(n as u64);
+    row.seen.usage = usage(n as u64).into();
     row.rates.cpu_of_limit = Some(Ratio(0.123_456_789 + n as f64 / 1e4));
     row.rates.memory_of_limit = Some(Ratio(0.612_345_678 + n as f64 / 1e5));
     row.rates.uptime = Some(Duration::from_millis(86_400_123 + n as u64));

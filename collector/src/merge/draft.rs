@@ -40,7 +40,7 @@ impl Draft<'_> {
     /// The last figures of a task or pod whose own cgroup is gone: those of the look before, and what its containers were seen to use until their end.
     pub(super) fn last(&self, past: Option<&Workload>) -> Option<(Usage, Remainder)> {
         let past = past.filter(|_| self.group.is_none() && self.containers.iter().all(|one| one.state >= State::Exited))?;
-        let (mut usage, before) = (past.usage.clone(), past.remainder?);
+        let (mut usage, before) = (Usage::clone(&past.usage), past.remainder?);
         let at = self.containers.iter().filter_map(|one| one.usage.cpu).fold(Stamp::default(), |at, cpu| at.latest(cpu.at));
         if let Some(cpu) = usage.cpu.as_mut().filter(|_| !self.new.is_zero()) {
             (cpu.at, cpu.is.time, cpu.is.split) = (cpu.at.latest(at), cpu.is.time.saturating_add(self.new), None);

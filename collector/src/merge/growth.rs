@@ -21,7 +21,7 @@ pub(super) fn growth(now: &Usage, then: Option<&Usage>) -> Duration {
 
 /// The same of a container, which the look before may have seen in another run.
 pub(super) fn of_container(group: &Group, before: Option<&Container>) -> Duration {
-    growth(&group.usage, before.filter(|before| is_same(group, before)).map(|before| &before.usage))
+    growth(&group.usage, before.filter(|before| is_same(group, before)).map(|before| &*before.usage))
 }
 
 /// What a container used between the look before and its end. One that the look before does not know counts where it was made after it; else it was counted earlier.

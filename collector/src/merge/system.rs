@@ -34,7 +34,7 @@ pub(super) fn rest(said: &Said<'_>, seen: &[SeenContainer<'_>], host: &Host, pas
     let of_tree = top.map(|group| Part { now: &group.usage, grown: grown(group, past) });
     let of_stats = seen.iter().filter_map(|one| {
         let now = &one.stats?.usage;
-        let before = one.before.filter(|then| Some(then.start) == one.run()).map(|then| &then.usage);
+        let before = one.before.filter(|then| Some(then.start) == one.run()).map(|then| &*then.usage);
         Some(Part { now, grown: growth::growth(now, before) })
     });
     let parts: Vec<Part<'_>> = of_tree.chain(of_stats).collect();
@@ -81,7 +81,7 @@ fn attributed(parts: &[Part<'_>], past: &Past<'_>) -> Duration {
 fn grown(group: &Group, past: &Past<'_>) -> Duration {
     match own_row(group) {
         None => growth::of_container(group, past.container(&group.owner)),
-        Some(key) => growth::growth(&group.usage, past.workloads.get(&key).map(|workload| &workload.usage)),
+        Some(key) => growth::growth(&group.usage, past.workloads.get(&key).map(|workload| &*workload.usage)),
     }
 }
 

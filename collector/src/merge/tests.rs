@@ -163,7 +163,7 @@ fn a_restarting_container_has_a_state_and_no_figures() {
     let snapshot = merge(&[tree(0, vec![]), docker(vec![RuntimeContainer { limits, ..looping }])], None);
     let row = row(&snapshot, "loop");
     assert_eq!((row.state, row.containers[0].restarts, row.containers[0].exit), (State::Restarting, Some(17), Some(1)));
-    assert_eq!(row.usage, Usage::default());
+    assert_eq!(*row.usage, Usage::default());
     assert_eq!((row.own, row.limits), (limits, limits), "Docker's limits stand in where there is no cgroup");
 }
 
@@ -181,7 +181,7 @@ fn a_container_whose_cgroup_is_gone_stays_in_its_pod() {
     let ended = RuntimeContainer { state: State::Exited, exit: Some(0), ..named("d", "job") };
     let second = merge(&[tree(9, vec![]), docker(vec![ended])], Some(&first));
     assert_eq!(row(&second, "p1").state, State::Exited);
-    assert_eq!(row(&second, "p1").containers[0].usage, Usage::default());
+    assert_eq!(*row(&second, "p1").containers[0].usage, Usage::default());
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub(super) fn processes(containers: &[Container]) -> (Option<Seen<u64>>, Option<
 fn running(containers: &[Container]) -> SmallVec<[&Usage; 8]> {
     let runs = |one: &Container| matches!(one.state, State::Running | State::Paused);
     let any = containers.iter().any(runs);
-    containers.iter().filter(|one| !any || runs(one)).map(|one| &one.usage).collect()
+    containers.iter().filter(|one| !any || runs(one)).map(|one| &*one.usage).collect()
 }
 
 fn add<T>(running: &[&Usage], group: impl Fn(&Usage) -> Option<Seen<T>>, plus: impl Fn(&mut T, T)) -> Option<Seen<T>> {

@@ -124,7 +124,7 @@ fn containers_that_the_tree_does_not_show_are_a_finding_with_its_price() {
     let containers: Vec<_> = report.workloads.iter_mut().flat_map(|row| &mut row.containers).collect();
     let all = containers.len();
     for container in containers.into_iter().skip(1) {
-        container.seen.usage.memory.as_mut().unwrap().from = SourceName::DockerStats;
+        std::sync::Arc::make_mut(&mut container.seen.usage).memory.as_mut().unwrap().from = SourceName::DockerStats;
     }
     let said = format!("Docker's stats measure {} of {all} containers: the cgroup tree does not show them", all - 1);
     assert_eq!(levels(&report), (Some(Level::Warning), Some(said)));

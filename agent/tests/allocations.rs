@@ -19,7 +19,7 @@ use tare::sinks::prometheus::{Format, encode, encode_in_blocks};
 #[test]
 fn the_steady_state_allocates_nothing() {
     let mut report = made::crowd(50);
-    report.host.seen.usage = made::usage(1).into();
+    report.host.seen.usage = made::usage(1);
     report.host.seen.arch = Some("x86_64".into());
     report.host.seen.machine = Some(Arc::new(made::machine()));
     report.host.seen.instance.kind = Some("m7i.large".into());
@@ -50,7 +50,7 @@ fn the_steady_state_allocates_nothing() {
 #[test]
 fn the_cadvisor_page_allocates_nothing_either() {
     let mut report = made::crowd(50);
-    report.host.seen.usage = made::usage(1).into();
+    report.host.seen.usage = made::usage(1);
     let (mut page, mut out) = (Cgroups::of(&Arc::default()), Vec::new());
     let mut tick = |report: &_| {
         out.clear();

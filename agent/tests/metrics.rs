@@ -205,7 +205,7 @@ fn interfaces_whose_names_became_the_same_are_counted_together() {
 fn a_node_overview_finds_its_names() {
     let mut report = made::report();
     report.host.seen.machine = Some(std::sync::Arc::new(made::machine()));
-    report.host.seen.usage = made::usage(5).into();
+    report.host.seen.usage = made::usage(5);
     report.host.seen.load = Some([0.5, 0.25, 0.125]);
     report.host.seen.os = Some("linux".into());
     report.host.seen.kernel = Some("6.1.0".into());
@@ -433,7 +433,7 @@ proptest! {
 fn full() -> Report {
     let mut report = made::crowd(3);
     let host = &mut report.host;
-    host.seen.usage = made::usage(1).into();
+    host.seen.usage = made::usage(1);
     host.seen.load = Some([0.5, 0.25, 1.0]);
     host.seen.cores = Some(2);
     host.seen.memory = Some(Bytes(8 << 30));

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use layers::{Layers, Origin};
 
 use collector::sources::docker::stats;
+use collector::sources::ecs_task;
 use collector::sources::{cgroup, imds, net};
 
 use crate::metrics::choice::{Choice, Glob};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub network: net::Settings,
     /// `[docker]`
     pub docker: Docker,
+    /// `[ecs]`
+    pub ecs: Ecs,
     /// `[imds]`
     pub imds: Imds,
     /// `[cost]`
@@ -96,6 +99,28 @@ pub struct Docker {
     pub relist: Duration,
     /// Its stats.
     pub stats: stats::Settings,
+}
+
+/// Amazon ECS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ecs {
+    /// The machine's ECS agent.
+    pub agent: Agent,
+    /// Ask the task metadata endpoint, where there is one.
+    pub metadata: bool,
+    /// How.
+    pub task: ecs_task::Settings,
+}
+
+/// Where the ECS agent's introspection API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// Where it usually is.
+    Auto,
+    /// `http://host[:port]`, no path.
+    At(String),
+    /// Not to be asked.
+    Off,
 }
 
 /// The instance metadata service.
@@ -184,6 +209,11 @@ pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsStri
     }
 }
 
+/// The key of a tag (AWS: "Tagging your AWS resources").
+fn tag(text: &str) -> Result<String, String> {
+    if (1..=128).contains(&text.chars().count()) { Ok(text.to_owned()) } else { Err("a tag's key has 1 to 128 letters".into()) }
+}
+
 /// A span of time: a whole number and one of `ms`, `s`, `m`, `h`. Errors say what a span looks like.
 pub fn span(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -246,6 +276,14 @@ impl Values {
         let relist = self.span("docker.relist", second(5)..=second(3600));
         let stats = self.flag("docker.stats");
         let stats_every = self.span("docker.stats_every", second(1)..=second(3600));
+        let agent = self.read("ecs.agent", |text| match text {
+            "" => Ok(Agent::Off),
+            "auto" => Ok(Agent::Auto),
+            url => endpoint(url).map(Agent::At).map_err(|allowed| format!("{allowed}, or \"auto\"")),
+        });
+        let metadata = self.flag("ecs.metadata");
+        let every = self.span("ecs.stats_every", second(1)..=second(3600));
+        let tags = self.list("ecs.tags", tag);
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
         let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
@@ -268,6 +306,7 @@ impl Values {
                 relist: relist?,
                 stats: stats::Settings { enabled: stats?, every: stats_every? },
             },
+            ecs: Ecs { agent: agent?, metadata: metadata?, task: ecs_task::Settings { every: every?, tags: tags? } },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
             cost: cost::Settings { weights: weights? },
         })

@@ -8,8 +8,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use collector::identity::Key;
+use collector::snapshot::Launch;
 use collector::units::{Bytes, Stamp};
 
+use crate::cost::fargate;
 use crate::cost::money::decimal;
 use crate::cost::{Basis, Cost, Elsewhere, NodeCost, Otherwise, Part, Price, PriceBasis, Size, UsdPerHour, What};
 use crate::report::{HostRow, WorkloadRow};
@@ -19,8 +21,10 @@ pub fn explain(row: &WorkloadRow, host: &HostRow, at: &Stamp) -> Vec<String> {
     let today = at.wall.map(|wall| wall.to_zoned(TimeZone::UTC).date());
     let mut lines = vec![heading(row, host, at)];
     match (&row.cost.now, &*row.cost.parts) {
+        (Some(now), parts) if is_on_fargate(row) => as_sold(&mut lines, row, *now, parts, at, today),
         (Some(now), [cpu, memory]) => here(&mut lines, &row.cost, *now, [cpu, memory], &host.cost, today),
         (Some(_), _) => lines.push("  now     0 $/h   it does not run".into()),
+        (None, _) if row.cost.note.is_some() => lines.push(format!("  now     –   {}", row.cost.note.as_deref().unwrap_or_default())),
         (None, _) => {
             let why = if host.cost.price.is_some() { "nothing asked, and its use was not seen yet" } else { "the price of this machine is unknown" };
             lines.push(format!("  now     –   {}", host.cost.why_no_price.as_deref().unwrap_or(why)));
@@ -28,6 +32,29 @@ pub fn explain(row: &WorkloadRow, host: &HostRow, at: &Stamp) -> Vec<String> {
     }
     row.cost.otherwise.iter().for_each(|otherwise| elsewhere(&mut lines, otherwise, &row.seen.about.key, &host.cost, today));
     lines
+}
+
+fn is_on_fargate(row: &WorkloadRow) -> bool {
+    row.seen.about.task.as_ref().is_some_and(|task| task.launch == Some(Launch::Fargate))
+}
+
+/// What a task on Fargate costs: its size, for as long as it is billed.
+fn as_sold(lines: &mut Vec<String>, row: &WorkloadRow, now: UsdPerHour, parts: &[Part], at: &Stamp, today: Option<Date>) {
+    let unit = |part: &Part| match part.what {
+        What::Cpu => "vCPU",
+        What::Memory => "GB",
+        What::Disk => "GB of disk above 20",
+        What::Licence => "vCPU of licence",
+    };
+    let terms: Vec<String> = parts.iter().map(|part| format!("{} {} x {}", part.amount, unit(part), plain(part.price.usd))).collect();
+    lines.push(format!("  {} = {} $/h   {}", terms.join(" + "), at_least(now, 6), origin(parts.iter().map(|part| &*part.price), false, today)));
+    let started = row.seen.task.as_ref().and_then(|state| state.pull_started);
+    let ran = at.wall.zip(started).and_then(|(now, then)| Duration::try_from(now.duration_since(then)).ok());
+    if let Some(ran) = ran {
+        let billed = fargate::billed(ran, fargate::Platform::X86);
+        let least = if billed > ran + Duration::from_secs(1) { ", the least that is billed" } else { "" };
+        lines.push(format!("  so far {:.6} $: {} s since its image began to be pulled{least}", now.over(billed), billed.as_secs()));
+    }
 }
 
 /// `web, container 3f9c1a2b4d5e, on i-0a1b2c3d, 14:00–15:00 UTC so far (37 min)`
@@ -217,7 +244,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use collector::snapshot::{About, Asked, Host, Instance, Limits};
+    use collector::snapshot::{About, Asked, Host, Instance, Limits, Scope};
     use collector::units::Cores;
 
     use crate::cost::book::Book;
@@ -238,10 +265,10 @@ mod tests {
         let about = Arc::new(About { key, name: "web".into(), project: None, task: None });
         let asked = Asked { cores: asked.map(|asked| Cores(asked.0)), memory: asked.map(|asked| gib(asked.1)) };
         let (cores, memory) = (used.map(|used| Cores(used.0)), used.map(|used| gib(used.1)));
-        let items = [Item { about: &about, runs: true, asked, own: Limits::default(), cores, memory, unfit: None }];
+        let items = [Item { about: &about, runs: true, asked, own: Limits::default(), cores, memory, unfit: None, state: None }];
         let mut reckoning = Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, None);
-        reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, host, &items);
-        let mut bill = reckoning.reckon(&at("2026-11-25T14:37:00Z"), Some(Duration::from_secs(37 * 60)), host, &items);
+        reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, host, Scope::Node, &items);
+        let mut bill = reckoning.reckon(&at("2026-11-25T14:37:00Z"), Some(Duration::from_secs(37 * 60)), host, Scope::Node, &items);
         let mut row = sample::bare(Arc::clone(&about));
         (row.seen.asked, row.cost) = (asked, bill.costs.remove(0));
         (row, HostRow { seen: host.clone(), cost: bill.node, ..HostRow::default() })

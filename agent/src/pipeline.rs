@@ -10,18 +10,20 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use collector::Collector;
-use collector::roots::{Address, Roots};
+use collector::roots::{Address, Endpoint, Roots};
 use collector::snapshot::{Cut, Gap};
 use collector::sources::cgroup::Cgroups;
 use collector::sources::docker::stats::DockerStats;
 use collector::sources::docker::{self, DockerSource};
+use collector::sources::ecs_agent::{self, EcsAgent};
+use collector::sources::ecs_task::EcsTask;
 use collector::sources::given::Given;
 use collector::sources::host::{self, HostFiles};
 use collector::sources::imds::Imds;
 use collector::sources::net::NetSpaces;
 use collector::sources::{Look, Source};
 
-use crate::config::Settings;
+use crate::config::{Agent as AgentAt, Settings};
 use crate::cost::Reckoning;
 use crate::cost::book::Book;
 use crate::metrics::agent::Agent;
@@ -75,8 +77,34 @@ pub fn live(settings: &Settings) -> Roots {
     let mut roots = Roots::live();
     roots.docker = settings.docker.socket.clone().map_or(Address::Nowhere, Address::Unix);
     roots.imds = if settings.imds.enabled { Address::Http(settings.imds.endpoint.clone()) } else { Address::Nowhere };
+    roots.ecs_agent = match &settings.ecs.agent {
+        AgentAt::Auto => ecs_agent(),
+        AgentAt::At(url) => vec![Address::Http(url.clone())],
+        AgentAt::Off => Vec::new(),
+    };
+    roots.ecs_task = settings.ecs.metadata.then(task_metadata).flatten().unwrap_or(Endpoint::NOWHERE);
     roots
 }
+
+/// Where the machine's ECS agent may listen: with the host's network on loopback, from a bridge at the gateway.
+fn ecs_agent() -> Vec<Address> {
+    let gateway = std::fs::read_to_string("/proc/net/route").ok().and_then(|routes| ecs_agent::gateway(&routes));
+    let hosts = [Some(std::net::Ipv4Addr::LOCALHOST), gateway];
+    hosts.into_iter().flatten().map(|host| Address::Http(format!("http://{host}:{}", ecs_agent::PORT))).collect()
+}
+
+/// The metadata endpoint of our own task, where ECS names one.
+fn task_metadata() -> Option<Endpoint> {
+    let url = std::env::var(TASK_METADATA).ok().filter(|url| !url.is_empty())?;
+    let endpoint = Endpoint::parse(&url);
+    if endpoint.is_none() {
+        tracing::warn!("{TASK_METADATA} is {url:?}, no URL that can be asked: the task metadata endpoint is not asked; fix: leave it as ECS sets it");
+    }
+    endpoint
+}
+
+/// Set by the ECS agent and by Fargate in every container of a task.
+const TASK_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 
 /// A report of each look at a recorded host. Errors: the folder cannot be read.
 pub async fn replay(settings: &Settings, dir: &Path) -> Result<Vec<Arc<Report>>> {
@@ -110,6 +138,8 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     ];
     let mut sources: Vec<Box<dyn Source>> =
         vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.pace))];
+    sources.push(Box::new(EcsAgent::new(&roots.ecs_agent, roots.clock)));
+    sources.push(Box::new(EcsTask::new(roots.ecs_task.clone(), roots.clock, settings.ecs.task.clone())));
     sources.push(Box::new(DockerStats::new(roots.docker.clone(), roots.clock, settings.docker.stats)));
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));

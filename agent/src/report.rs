@@ -146,7 +146,7 @@ impl Reporter {
         self.forgotten += Lingering { at: &snapshot.at, most: self.linger }.add(&mut workloads, before);
         let span = before.and_then(|before| snapshot.at.since(&before.at));
         let items: Vec<Item<'_>> = workloads.iter().map(item).collect();
-        let Bill { node, costs } = self.reckoning.reckon(&snapshot.at, span, &snapshot.host, &items);
+        let Bill { node, costs } = self.reckoning.reckon(&snapshot.at, span, &snapshot.host, snapshot.scope, &items);
         for (row, cost) in workloads.iter_mut().zip(costs) {
             row.cost = cost;
         }
@@ -390,6 +390,7 @@ fn item(row: &WorkloadRow) -> Item<'_> {
         cores: row.rates.cpu.filter(|_| live),
         memory: memory().filter(|_| live),
         unfit: host_network.then_some("host network"),
+        state: row.seen.task.as_deref(),
     }
 }
 

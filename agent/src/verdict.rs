@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use collector::snapshot::Market;
+use collector::snapshot::{Launch, Market};
 use collector::units::Bytes;
 
 use crate::cost::{Basis, Elsewhere, Otherwise, Price, PriceBasis, Size, UsdPerHour, What};
@@ -11,6 +11,16 @@ use crate::report::{HostRow, WorkloadRow};
 
 /// The words, most important first; empty where there is nothing to compare.
 pub fn verdict(row: &WorkloadRow, host: &HostRow, today: Option<Date>) -> String {
+    let note = row.cost.note.as_deref();
+    // On Fargate it is already.
+    if row.seen.about.task.as_ref().is_some_and(|task| task.launch == Some(Launch::Fargate)) {
+        return note.unwrap_or_default().to_owned();
+    }
+    let compared = compared(row, host, today);
+    note.into_iter().chain((!compared.is_empty()).then_some(&*compared)).collect::<Vec<_>>().join("; ")
+}
+
+fn compared(row: &WorkloadRow, host: &HostRow, today: Option<Date>) -> String {
     let Some(fargate) = row.cost.otherwise.first() else { return String::new() };
     let Elsewhere::Fargate { size, .. } = &fargate.on;
     let (Some(size), Some(rate)) = (size, fargate.rate) else { return fargate.why_not.as_deref().unwrap_or_default().to_owned() };
@@ -98,7 +108,7 @@ mod tests {
     use std::sync::Arc;
 
     use collector::identity::Key;
-    use collector::snapshot::{About, Asked, Host, Instance, Limits};
+    use collector::snapshot::{About, Asked, Host, Instance, Limits, Scope};
     use collector::units::{Cores, Limit};
 
     use crate::cost::book::Book;
@@ -144,12 +154,12 @@ mod tests {
         let asked = Asked { cores: case.asked.map(|asked| Cores(asked.0)), memory: case.asked.map(|asked| gib(asked.1)) };
         let (cores, memory) = (case.used.map(|used| Cores(used.0)), case.used.map(|used| gib(used.1)));
         let own = case.limit.map(|own| Limits { cores: Limit::Of(Cores(own.0)), memory: Limit::Of(gib(own.1)), ..Limits::default() }).unwrap_or_default();
-        let item = Item { about: &about, runs: true, asked, own, cores, memory, unfit: None };
+        let item = Item { about: &about, runs: true, asked, own, cores, memory, unfit: None, state: None };
         let taken = Asked { cores: Some(Cores(case.neighbour.0)), memory: Some(gib(case.neighbour.1)) };
         let items = [item, Item { about: &beside, asked: taken, ..item }];
         let mut reckoning = Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, None);
-        reckoning.reckon(&Default::default(), None, &host, &items);
-        let mut bill = reckoning.reckon(&Default::default(), Some(std::time::Duration::from_secs(10)), &host, &items);
+        reckoning.reckon(&Default::default(), None, &host, Scope::Node, &items);
+        let mut bill = reckoning.reckon(&Default::default(), Some(std::time::Duration::from_secs(10)), &host, Scope::Node, &items);
         let mut row = sample::bare(Arc::clone(&about));
         (row.seen.asked, row.rates.cpu, row.cost) = (asked, cores, bill.costs.remove(0));
         let host = HostRow { seen: host, cost: bill.node, ..HostRow::default() };

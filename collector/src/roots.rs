@@ -31,8 +31,8 @@ pub struct Roots {
     pub imds: Address,
     /// The metadata endpoint of the ECS task that Tare is part of.
     pub ecs_task: Endpoint,
-    /// The introspection API of the machine's ECS agent.
-    pub ecs_agent: Address,
+    /// The introspection API of the machine's ECS agent: where to try.
+    pub ecs_agent: Vec<Address>,
     /// The time.
     pub clock: Clock,
     /// Set for a recorded host: nothing is asked of the real machine.
@@ -84,6 +84,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Out of `http://host[:port]/path`. `None`: it is no such URL.
+    pub fn parse(url: &str) -> Option<Endpoint> {
+        let rest = url.strip_prefix("http://")?;
+        let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let fine = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'@'));
+        let base = path.trim_end_matches('/').to_owned();
+        (!host.is_empty() && fine(url)).then(|| Endpoint { address: Address::Http(format!("http://{host}")), base })
+    }
+
     /// Not here.
     pub const NOWHERE: Endpoint = Endpoint { address: Address::Nowhere, base: String::new() };
 }
@@ -177,7 +186,7 @@ impl Roots {
             docker: Address::Unix("/var/run/docker.sock".into()),
             imds: Address::Http("http://169.254.169.254".into()),
             ecs_task: Endpoint::NOWHERE,
-            ecs_agent: Address::Nowhere,
+            ecs_agent: Vec::new(),
             clock: Clock::Real,
             recorded: None,
         }
@@ -221,7 +230,7 @@ impl Roots {
             docker: answers("docker/answers.json"),
             imds: answers("imds/answers.json"),
             ecs_task: Endpoint { address: answers("tmde"), base: String::new() },
-            ecs_agent: answers("introspection"),
+            ecs_agent: find("introspection").map(Address::Answers).into_iter().collect(),
             clock: Clock::Fixed(clock.map(ClockFile::stamp).unwrap_or_default()),
             recorded: Some(Arc::new(recorded)),
         })

@@ -1,4 +1,5 @@
-//! The instance metadata service, version 2, on a loopback port: hands out tokens, wants them back, and can be silent in every way.
+//! The metadata services on a loopback port: the instance's, version 2, which hands out tokens and wants them back; a task's answers without one. Both can be silent
+//! in every way.
 
 // Included by several tests, each of which uses a part.
 #![allow(dead_code, unreachable_pub)]
@@ -105,6 +106,7 @@ impl State {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let allowed = match *request.method() {
             Method::PUT => header("x-aws-ec2-metadata-token-ttl-seconds").as_deref() == Some("21600"),
+            _ if !path.starts_with("/latest/") => true,
             _ => header("x-aws-ec2-metadata-token").is_some_and(|token| !token.is_empty()),
         };
         let answer = self.answers.lock().unwrap().get(&path).cloned();

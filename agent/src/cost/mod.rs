@@ -7,6 +7,7 @@ pub mod pod;
 pub mod ec2;
 pub mod split;
 pub mod equivalent;
+pub mod task;
 pub mod reckoning;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use collector::snapshot::{About, Asked, Limits};
+use collector::snapshot::{About, Asked, Limits, TaskState};
 use collector::units::{Bytes, Cores, Ratio, seconds};
 
 pub use money::{Usd, UsdPerHour};
@@ -141,6 +142,8 @@ pub struct Item<'a> {
     pub memory: Option<Bytes>,
     /// Why Fargate could not run it, where the runtime says so.
     pub unfit: Option<&'static str>,
+    /// What an ECS task was given.
+    pub state: Option<&'a TaskState>,
 }
 
 /// Everything that one look costs: `costs` runs beside the items.
@@ -155,12 +158,15 @@ pub struct Bill {
 /// What one workload costs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Its split of the node: the larger of asked and used, at the node's own prices.
+    /// Its split of the node: the larger of asked and used, at the node's own prices. Of a task on Fargate the price of its size.
     pub now: Option<UsdPerHour>,
     /// Its share of what nobody asked for or used.
     pub idle_share: Option<UsdPerHour>,
-    /// Both.
+    /// Both; on Fargate nothing is shared.
     pub total: Option<UsdPerHour>,
+    /// Why there is no price, or what it leaves out: words for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Arc<str>>,
     /// How much of the running UTC hour the means in `parts` cover; zero where they are the figures of one look.
     #[serde(with = "seconds")]
     pub over: Duration,

@@ -11,14 +11,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use collector::identity::Key;
-use collector::snapshot::Host;
+use collector::snapshot::{Host, Launch, Scope};
 use collector::units::{Bytes, Cores, Ratio, Stamp};
 
 use super::book::{Book, Instance};
 use super::equivalent::{Need, Seen, need};
 use super::fargate::{self, Platform, Prices};
 use super::split::{Amounts, Hour, Look, Mean, Node, Split, Weights};
-use super::{Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod};
+use super::{Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod, task};
 
 /// The `[cost]` section of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +66,8 @@ impl Reckoning {
     }
 
     /// The bill of the look at `at`, `span` after the last one (`None`: there was none). Items come sorted by key; so do the odd nano-dollars.
-    pub fn reckon(&mut self, at: &Stamp, span: Option<Duration>, host: &Host, items: &[Item<'_>]) -> Bill {
+    /// Where all that is seen of the machine is one task, what the others leave idle is not known.
+    pub fn reckon(&mut self, at: &Stamp, span: Option<Duration>, host: &Host, scope: Scope, items: &[Item<'_>]) -> Bill {
         let place = match self.place.take() {
             Some(place) if place.is_of(host) => place,
             _ => {
@@ -78,13 +79,28 @@ impl Reckoning {
         self.align(items);
         self.taken.clear();
         for (tab, item) in self.tabs.iter_mut().zip(items) {
-            self.taken.push(tab.look(item, span.unwrap_or_default(), in_this_hour));
+            let taken = tab.look(item, span.unwrap_or_default(), in_this_hour);
+            self.taken.push(if is_share(item) { taken } else { Amounts::default() });
         }
         let mut node = place.cost(self.settings.weights);
         let mut costs = match &place.instance {
             Ok(instance) => self.divide(instance, items, &mut node),
             Err(_) => vec![Cost::default(); items.len()],
         };
+        if scope == Scope::Task {
+            node.idle = None;
+            costs.iter_mut().for_each(|cost| (cost.idle_share, cost.total, cost.note) = (None, None, cost.now.map(|_| ALONE.into())));
+        }
+        for (cost, item) in costs.iter_mut().zip(items) {
+            match task::cost(item, self.book, host.arch.as_deref(), &place.region.name) {
+                Some(own) => *cost = own,
+                None if cost.now.is_some() => cost.note = task::left_out(item.about.task.as_deref()).map(Arc::from).or(cost.note.take()),
+                None => {}
+            }
+        }
+        if scope == Scope::Task && items.iter().any(|item| !is_share(item)) {
+            node.why_no_price = node.why_no_price.map(|_| "none of it is yours: AWS sells the task, not the machine".into());
+        }
         // A sum that leaves out a container nobody could size is no sum; host processes do not move, and a project is sized at its first.
         let mut elsewhere: Option<Option<UsdPerHour>> = None;
         self.gather(items);
@@ -151,7 +167,7 @@ impl Reckoning {
                 total: Some(now + share.idle),
                 over: tab.hour.covers(),
                 parts: if item.runs { parts.into() } else { Vec::new() },
-                otherwise: Vec::new(),
+                ..Cost::default()
             }
         });
         bill.collect()
@@ -239,6 +255,14 @@ impl Reckoning {
         let size = size.ok_or_else(|| no(format_args!("larger than the largest Fargate size (16 vCPU, 120 GB)")))?;
         Ok((need, size, fargate::parts(size, prices)))
     }
+}
+
+/// What one task's bill leaves out where no other is seen.
+const ALONE: &str = "only this task is seen, so its share of what is idle is not known";
+
+/// Whether it is paid for by a share of this machine.
+fn is_share(item: &Item<'_>) -> bool {
+    !matches!(item.about.task.as_ref().and_then(|task| task.launch), Some(Launch::Fargate | Launch::External))
 }
 
 /// Fargate runs containers.
@@ -412,7 +436,7 @@ mod tests {
         let gib = |gib: f64| Bytes((gib * Bytes::GIB.0 as f64) as u64);
         let asked = Asked { cores: asked.map(|asked| Cores(asked.0)), memory: asked.map(|asked| gib(asked.1)) };
         let (cores, memory) = (used.map(|used| Cores(used.0)), used.map(|used| gib(used.1)));
-        Item { about, runs: true, asked, own: Limits::default(), cores, memory, unfit: None }
+        Item { about, runs: true, asked, own: Limits::default(), cores, memory, unfit: None, state: None }
     }
 
     fn at(wall: &str) -> Stamp {
@@ -420,7 +444,7 @@ mod tests {
     }
 
     fn once(host: &Host, items: &[Item<'_>]) -> Bill {
-        reckoning().reckon(&at("2026-11-25T14:00:00Z"), None, host, items)
+        reckoning().reckon(&at("2026-11-25T14:00:00Z"), None, host, Scope::Node, items)
     }
 
     fn shown(rate: Option<UsdPerHour>) -> String {
@@ -489,7 +513,7 @@ mod tests {
             let instance = Ec2 { region: region.map(Into::into), ..Ec2::default() };
             let host = Host { arch: Some(arch.into()), instance, ..Host::default() };
             let mut reckoning = Reckoning::new(Book::built_in(), Settings { weights: Weights::SCAD }, env.map(Into::into));
-            let bill = reckoning.reckon(&Stamp::default(), None, &host, &items);
+            let bill = reckoning.reckon(&Stamp::default(), None, &host, Scope::Node, &items);
             let region = bill.node.region.unwrap();
             let rate = bill.costs[0].otherwise[0].rate;
             (region.name.to_string(), region.assumed, rate.map_or(why(&bill.costs[0]).to_owned(), |rate| format!("{rate:.6}")))
@@ -523,8 +547,8 @@ mod tests {
         let mut idle = items;
         (idle[0].asked.cores, idle[1].asked.cores, idle[1].cores) = (Some(Cores(1.0)), None, Some(Cores(0.0)));
         let mut reckoning = reckoning();
-        reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, &host(None), &idle);
-        let bill = reckoning.reckon(&at("2026-11-25T14:00:10Z"), Some(TICK), &host(None), &idle);
+        reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, &host(None), Scope::Node, &idle);
+        let bill = reckoning.reckon(&at("2026-11-25T14:00:10Z"), Some(TICK), &host(None), Scope::Node, &idle);
         assert_eq!(bill.costs[0].otherwise[0].parts[0].amount, 1.0, "one that idles beside it does not make it two vCPU");
         items[1].unfit = Some("host network");
         assert_eq!(why(&once(&host(None), &items).costs[0]), "b of compose project shop: host network");
@@ -566,16 +590,16 @@ mod tests {
         let web = about("web", None);
         let mut free = item(&web, None, Some((0.3, 0.7)));
         let mut reckoning = reckoning();
-        let first = reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, &host(None), &[free]);
+        let first = reckoning.reckon(&at("2026-11-25T14:00:00Z"), None, &host(None), Scope::Node, &[free]);
         assert_eq!(why(&first.costs[0]), "no CPU asked for, no CPU limit, and its CPU was not seen yet");
         for tick in 1..=360_i64 {
             let now = Stamp { wall: at("2026-11-25T14:00:00Z").wall.map(|wall| wall + jiff::SignedDuration::from_secs(10 * tick)), boot: None };
-            let bill = reckoning.reckon(&now, Some(TICK), &host(None), &[free]);
+            let bill = reckoning.reckon(&now, Some(TICK), &host(None), Scope::Node, &[free]);
             let otherwise = &bill.costs[0].otherwise[0];
             assert_eq!((shown(otherwise.rate), otherwise.basis, otherwise.early), ("0.02469".into(), Some(Basis::Seen), tick < 360));
         }
         free.own = Limits { cores: Limit::Of(Cores(1.0)), memory: Limit::Of(Bytes(2 << 30)), ..Limits::default() };
-        let bill = reckoning.reckon(&at("2026-11-25T15:00:10Z"), Some(TICK), &host(None), &[free]);
+        let bill = reckoning.reckon(&at("2026-11-25T15:00:10Z"), Some(TICK), &host(None), Scope::Node, &[free]);
         assert_eq!((shown(bill.costs[0].otherwise[0].rate), bill.costs[0].otherwise[0].basis), ("0.04937".into(), Some(Basis::Limit)));
     }
 
@@ -587,22 +611,22 @@ mod tests {
         let mut reckoning = reckoning();
         let sums_to_the_price =
             |bill: &Bill| bill.costs.iter().filter_map(|cost| cost.now).sum::<UsdPerHour>() + bill.node.idle.unwrap() == UsdPerHour(100_800_000);
-        reckoning.reckon(&at("2026-11-25T14:59:30Z"), None, &m7i, &[first, second]);
-        let busy = reckoning.reckon(&at("2026-11-25T14:59:40Z"), Some(TICK), &m7i, &[first, second]);
+        reckoning.reckon(&at("2026-11-25T14:59:30Z"), None, &m7i, Scope::Node, &[first, second]);
+        let busy = reckoning.reckon(&at("2026-11-25T14:59:40Z"), Some(TICK), &m7i, Scope::Node, &[first, second]);
         assert_eq!((busy.costs[0].parts[0].amount, busy.costs[0].over), (1.0, TICK));
         first.cores = Some(Cores(0.0));
-        let calm = reckoning.reckon(&at("2026-11-25T14:59:50Z"), Some(TICK), &m7i, &[first, second]);
+        let calm = reckoning.reckon(&at("2026-11-25T14:59:50Z"), Some(TICK), &m7i, Scope::Node, &[first, second]);
         assert_eq!(calm.costs[0].parts[0].amount, 0.5, "the mean of both looks");
-        let next = reckoning.reckon(&at("2026-11-25T15:00:04Z"), Some(Duration::from_secs(14)), &m7i, &[first, second]);
+        let next = reckoning.reckon(&at("2026-11-25T15:00:04Z"), Some(Duration::from_secs(14)), &m7i, Scope::Node, &[first, second]);
         assert_eq!((next.costs[0].parts[0].amount, next.costs[0].over), (0.0, Duration::from_secs(4)), "only what lies in the new hour");
         first.runs = false;
-        let ended = reckoning.reckon(&at("2026-11-25T15:00:14Z"), Some(TICK), &m7i, &[first, second]);
+        let ended = reckoning.reckon(&at("2026-11-25T15:00:14Z"), Some(TICK), &m7i, Scope::Node, &[first, second]);
         assert_eq!((ended.costs[0].now, ended.costs[0].total, ended.costs[0].parts.len()), (Some(UsdPerHour(0)), Some(UsdPerHour(0)), 0));
         assert_eq!(ended.costs[1].total, Some(UsdPerHour(100_800_000)), "the one that is left pays for the machine");
         for bill in [&busy, &calm, &next, &ended] {
             assert!(sums_to_the_price(bill));
         }
-        reckoning.reckon(&at("2026-11-25T15:00:24Z"), Some(TICK), &m7i, &[]);
+        reckoning.reckon(&at("2026-11-25T15:00:24Z"), Some(TICK), &m7i, Scope::Node, &[]);
         assert!(reckoning.tabs.is_empty(), "nothing is remembered of what is gone");
     }
 
@@ -649,7 +673,7 @@ mod tests {
                     runs: *runs, cores: cores.map(Cores), memory: memory.map(Bytes), ..item(all[*who], asked.map(|asked| (asked, asked)), None)
                 }).collect();
                 let stamp = Stamp { wall: jiff::Timestamp::from_second(wall).ok(), boot: None };
-                let bill = reckoning.reckon(&stamp, (at > 0).then(|| Duration::from_secs(gap.unsigned_abs())), &host(Some("m7i.large")), &items);
+                let bill = reckoning.reckon(&stamp, (at > 0).then(|| Duration::from_secs(gap.unsigned_abs())), &host(Some("m7i.large")), Scope::Node, &items);
                 let sum = |of: fn(&Cost) -> Option<UsdPerHour>| bill.costs.iter().filter_map(of).sum::<UsdPerHour>();
                 let (price, idle) = (UsdPerHour(100_800_000), bill.node.idle.expect("the node has a price"));
                 prop_assert_eq!(sum(|cost| cost.now) + idle, price);

@@ -50,7 +50,7 @@ pub fn host(containers: usize) -> io::Result<(tempfile::TempDir, Roots)> {
         docker: Address::Nowhere,
         imds: Address::Nowhere,
         ecs_task: Endpoint::NOWHERE,
-        ecs_agent: Address::Nowhere,
+        ecs_agent: Vec::new(),
         clock: Clock::Real,
         recorded: None,
     };

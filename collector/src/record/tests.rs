@@ -84,7 +84,7 @@ impl Machine {
             docker: Address::Answers(self.path("docker.json")),
             imds: Address::Answers(self.path("imds.json")),
             ecs_task: Endpoint::NOWHERE,
-            ecs_agent: Address::Nowhere,
+            ecs_agent: Vec::new(),
             clock: Clock::Fixed(stamp),
             recorded: None,
         }

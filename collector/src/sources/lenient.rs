@@ -21,6 +21,10 @@ pub(super) struct Number(pub(super) Option<i64>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count(pub(super) Option<u64>);
 
+/// A number, whole or not; everything else is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Real(pub(super) Option<f64>);
+
 /// True or false; everything else is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flag(pub(super) Option<bool>);
@@ -90,6 +94,9 @@ pub(super) trait Take<'de>: Default {
     fn count(value: u64) -> Self {
         i64::try_from(value).map_or_else(|_| Self::default(), Self::number)
     }
+    fn real(_: f64) -> Self {
+        Self::default()
+    }
     fn flag(_: bool) -> Self {
         Self::default()
     }
@@ -123,8 +130,8 @@ impl<'de, T: Take<'de>> Visitor<'de> for Any<T> {
     fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
         Ok(T::count(value))
     }
-    fn visit_f64<E: Error>(self, _: f64) -> Result<T, E> {
-        Ok(T::default())
+    fn visit_f64<E: Error>(self, value: f64) -> Result<T, E> {
+        Ok(T::real(value))
     }
     fn visit_str<E: Error>(self, value: &str) -> Result<T, E> {
         Ok(T::text(value))
@@ -147,7 +154,7 @@ macro_rules! deserialize {
     )*};
 }
 
-deserialize!(Text, Number, Count, Flag, Texts);
+deserialize!(Text, Number, Count, Real, Flag, Texts);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -180,6 +187,15 @@ impl Take<'_> for Count {
     }
     fn count(value: u64) -> Count {
         Count(Some(value))
+    }
+}
+
+impl Take<'_> for Real {
+    fn number(value: i64) -> Real {
+        Real(Some(value as f64))
+    }
+    fn real(value: f64) -> Real {
+        Real(value.is_finite().then_some(value))
     }
 }
 

@@ -4,6 +4,8 @@
 
 pub mod cgroup;
 pub mod docker;
+pub mod ecs_agent;
+pub mod ecs_task;
 pub mod given;
 pub mod host;
 pub mod imds;

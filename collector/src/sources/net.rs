@@ -429,7 +429,7 @@ mod tests {
                 docker: Address::Nowhere,
                 imds: Address::Nowhere,
                 ecs_task: Endpoint::NOWHERE,
-                ecs_agent: Address::Nowhere,
+                ecs_agent: Vec::new(),
                 clock: Clock::Fixed(Stamp::default()),
                 recorded: None,
             }

@@ -82,7 +82,7 @@ impl HostFolder {
             docker: Address::Nowhere,
             imds: Address::Nowhere,
             ecs_task: Endpoint::NOWHERE,
-            ecs_agent: Address::Nowhere,
+            ecs_agent: Vec::new(),
             clock: Clock::Fixed(Stamp::default()),
             recorded: None,
         }

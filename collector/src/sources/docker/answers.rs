@@ -144,7 +144,7 @@ impl Row {
     pub(super) fn differs(&self, known: &RuntimeContainer) -> bool {
         // Only a running one's health stands in the list; the ended and the paused keep theirs in inspect alone.
         let health = known.state == State::Running && self.health() != known.health;
-        self.state().is_some_and(|state| state != known.state) || health || self.name().is_some_and(|name| known.about.name.as_ref() != Some(&name))
+        self.state().is_some_and(|state| state != known.state) || health || self.shown_name().is_some_and(|name| known.about.name.as_ref() != Some(&name))
     }
 
     /// What the list alone says, until inspect says more.
@@ -166,6 +166,11 @@ impl Row {
             asked: Asked::default(),
             limits: Limits::default(),
         })
+    }
+
+    /// The name that `container` gives it.
+    fn shown_name(&self) -> Option<Arc<str>> {
+        self.labels.as_ref().and_then(Labels::ecs).and_then(|ecs| ecs.name).or_else(|| self.name())
     }
 
     /// Links add names like `/other/alias`; its own has one slash.
@@ -372,7 +377,7 @@ fn id(text: &Text) -> Option<ContainerId> {
 }
 
 /// Whether it can be asked for: it will stand in a path.
-pub(super) fn is_id(text: &str) -> bool {
+pub(in crate::sources) fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
@@ -413,7 +418,7 @@ fn network(mode: &str) -> Network {
 }
 
 /// An RFC 3339 time; Docker's zero time (year 1) and everything before 1970 is `None`.
-pub(super) fn time(text: &Text) -> Option<Timestamp> {
+pub(in crate::sources) fn time(text: &Text) -> Option<Timestamp> {
     text.as_str().parse().ok().filter(|time: &Timestamp| *time > Timestamp::UNIX_EPOCH)
 }
 

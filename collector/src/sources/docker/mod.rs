@@ -4,7 +4,7 @@
 //! The list is asked for at the start, when the event stream opens, and every minute; between, only events say whom to inspect again,
 //! so a quiet host costs its daemon nothing.
 
-mod answers;
+pub(super) mod answers;
 mod events;
 pub mod stats;
 mod trouble;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess};
 
-use super::super::answers::time;
+use super::super::answers::{is_id, time};
+use crate::identity::ContainerId;
 use crate::snapshot::{Cpu, CpuSplit, Device, Interface, Io, IoDevice, Memory, Net, Seen, SourceName, Throttling, Traffic, Usage};
-use crate::sources::lenient::{Any, Count, Object, Rows, Take, Text};
+use crate::sources::lenient::{Any, Count, MOST_ROWS, Object, Rows, Take, Text};
 use crate::sources::net::dev::MOST_INTERFACES;
 use crate::units::{Bytes, Limit, Stamp};
 
@@ -35,7 +36,43 @@ pub struct Sample {
 /// Errors: no JSON object, in words.
 pub fn parse(body: &[u8]) -> Result<Option<Sample>, String> {
     let answer = serde_json::from_slice::<Object<Answer>>(body).map_err(|e| e.to_string())?;
-    Ok(answer.0.ok_or("no object")?.sample())
+    Ok(answer.0.ok_or("no object")?.sample(SourceName::DockerStats))
+}
+
+/// The samples of an answer that holds several, by the containers' ids: `{ID: stats, …}` or an array of such (ECS task metadata, `/task/stats` and `/tasks/stats`). A
+/// container without a reading is there with `None`. Errors: no JSON of that form, in words.
+pub(in crate::sources) fn parse_all(body: &[u8], from: SourceName) -> Result<Vec<(ContainerId, Option<Sample>)>, String> {
+    let Answers(answers) = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    Ok(answers.ok_or("neither an object nor an array")?.into_iter().map(|(id, answer)| (id, answer.and_then(|answer| answer.sample(from)))).collect())
+}
+
+/// By id, at most [`MOST_ROWS`].
+#[derive(Debug, Default)]
+struct Answers(Option<Vec<(ContainerId, Option<Answer>)>>);
+
+impl<'de> Deserialize<'de> for Answers {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Answers, D::Error> {
+        from.deserialize_any(Any(PhantomData))
+    }
+}
+
+impl<'de> Take<'de> for Answers {
+    fn object<A: MapAccess<'de>>(mut object: A) -> Result<Answers, A::Error> {
+        let mut answers = Vec::new();
+        while let Some((Text(id), Object(answer))) = object.next_entry::<Text, Object<Answer>>()? {
+            answers.extend(id.filter(|id| is_id(id) && answers.len() < MOST_ROWS).map(|id| (ContainerId::from(&*id), answer)));
+        }
+        Ok(Answers(Some(answers)))
+    }
+
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Answers, A::Error> {
+        let mut answers = Vec::new();
+        while let Some(Answers(some)) = array.next_element()? {
+            answers.extend(some.into_iter().flatten());
+            answers.truncate(MOST_ROWS);
+        }
+        Ok(Answers(Some(answers)))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -50,16 +87,16 @@ struct Answer {
 }
 
 impl Answer {
-    fn sample(self) -> Option<Sample> {
+    fn sample(self, from: SourceName) -> Option<Sample> {
         let read = time(&self.read)?;
         let memory = self.memory_stats.as_ref();
         let pids = self.pids_stats.as_ref();
         let usage = Usage {
-            cpu: seen(read, self.cpu_stats.as_ref().and_then(CpuStats::cpu)),
-            memory: seen(read, memory.and_then(MemoryStats::memory)),
-            io: seen(read, self.blkio_stats.as_ref().and_then(BlkioStats::io)),
-            pids: seen(read, pids.and_then(|pids| pids.current.0)),
-            net: seen(read, self.networks.0),
+            cpu: seen(from, read, self.cpu_stats.as_ref().and_then(CpuStats::cpu)),
+            memory: seen(from, read, memory.and_then(MemoryStats::memory)),
+            io: seen(from, read, self.blkio_stats.as_ref().and_then(BlkioStats::io)),
+            pids: seen(from, read, pids.and_then(|pids| pids.current.0)),
+            net: seen(from, read, self.networks.0),
             ..Usage::default()
         };
         let online = self.cpu_stats.as_ref().and_then(|cpu| cpu.online_cpus.0);
@@ -73,8 +110,8 @@ impl Answer {
     }
 }
 
-fn seen<T>(read: Timestamp, group: Option<T>) -> Option<Seen<T>> {
-    group.map(|is| Seen { at: Stamp { wall: Some(read), boot: None }, from: SourceName::DockerStats, is })
+fn seen<T>(from: SourceName, read: Timestamp, group: Option<T>) -> Option<Seen<T>> {
+    group.map(|is| Seen { at: Stamp { wall: Some(read), boot: None }, from, is })
 }
 
 /// No limit is 2^63-4096 in cgroup v1, 2^63-1 or 2^64-1 in v2; 0 says nothing.

@@ -30,7 +30,11 @@ pub fn explain(row: &WorkloadRow, host: &HostRow, at: &Stamp) -> Vec<String> {
             lines.push(format!("  now     –   {}", host.cost.why_no_price.as_deref().unwrap_or(why)));
         }
     }
-    row.cost.otherwise.iter().for_each(|otherwise| elsewhere(&mut lines, otherwise, &row.seen.about.key, &host.cost, today));
+    row.cost
+        .otherwise
+        .iter()
+        .filter(|_| !is_on_fargate(row) || row.cost.now.is_none())
+        .for_each(|otherwise| elsewhere(&mut lines, otherwise, &row.seen.about.key, &host.cost, today));
     lines
 }
 
@@ -67,7 +71,10 @@ fn heading(row: &WorkloadRow, host: &HostRow, at: &Stamp) -> String {
         Key::Unit(path) => format!("unit {path}"),
         Key::System => "all that is no container and no unit".into(),
     };
-    let machine = host.seen.instance.id.as_deref().or(host.seen.name.as_deref()).unwrap_or("this machine");
+    let machine = match is_on_fargate(row) {
+        true => "Fargate",
+        false => host.seen.instance.id.as_deref().or(host.seen.name.as_deref()).unwrap_or("this machine"),
+    };
     let hour = at.wall.map(|wall| wall.to_zoned(TimeZone::UTC).hour()).filter(|_| row.cost.over > Duration::ZERO);
     let when = hour.map(|hour| format!(", {hour:02}:00–{:02}:00 UTC so far ({})", i16::from(hour) + 1, span(row.cost.over)));
     format!("{}, {who}, on {machine}{}", about.name, when.unwrap_or_default())

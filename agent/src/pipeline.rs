@@ -139,7 +139,9 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     let mut sources: Vec<Box<dyn Source>> =
         vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.pace))];
     sources.push(Box::new(EcsAgent::new(&roots.ecs_agent, roots.clock)));
-    sources.push(Box::new(EcsTask::new(roots.ecs_task.clone(), roots.clock, settings.ecs.task.clone())));
+    if roots.ecs_task != Endpoint::NOWHERE {
+        sources.push(Box::new(EcsTask::new(roots.ecs_task.clone(), roots.clock, settings.ecs.task.clone())));
+    }
     sources.push(Box::new(DockerStats::new(roots.docker.clone(), roots.clock, settings.docker.stats)));
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use collector::SourceState;
 use collector::identity::Key;
-use collector::snapshot::{Container, Gap, Host, Limits, NetOwner, Scope, Snapshot, State, Usage, Workload};
+use collector::snapshot::{Container, Gap, Host, Launch, Limits, NetOwner, Scope, Snapshot, State, Usage, Workload};
 use collector::units::{Cores, Limit, Stamp, seconds};
 
 use crate::cost::{Bill, Cost, Item, NodeCost, Reckoning};
@@ -39,6 +39,14 @@ pub struct Report {
     pub gaps: Vec<Gap>,
     /// How each source does.
     pub sources: Vec<SourceRow>,
+}
+
+impl Report {
+    /// The one task that is seen, where AWS sells the task and not the machine it is on.
+    pub fn sold(&self) -> Option<&WorkloadRow> {
+        let is_sold = |row: &&WorkloadRow| row.seen.about.task.as_ref().is_some_and(|task| task.launch == Some(Launch::Fargate));
+        self.workloads.first().filter(|_| self.scope == Scope::Task).filter(is_sold)
+    }
 }
 
 /// The machine, its rates and its price.

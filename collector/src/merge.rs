@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::identity::{ContainerId, Key, TaskId};
 use crate::snapshot::{
-    About, Container, ContainerAbout, Cut, Gap, Host, Instance, Limits, Role, Scope, Seen, Snapshot, SourceName, State, Task, Usage, Workload,
+    About, Container, ContainerAbout, Cut, Gap, Host, Instance, Launch, Limits, Role, Scope, Seen, Snapshot, SourceName, State, Task, Usage, Workload,
 };
 use crate::sources::{ContainerStats, Containers, Ended, Group, Owner, Reading, RuntimeContainer, Spaces, Stats, Told, Tree, Within};
 use crate::units::{Limit, Stamp};
@@ -61,6 +61,7 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     // A machine is in one cluster, and so are all its tasks.
     let of_task = || workloads.iter().find_map(|workload| workload.about.task.as_ref()?.cluster.clone());
     host.cluster = said.tasks.cluster().or_else(of_task);
+    place(&mut host.instance, &workloads);
     if let Some(stats) = said.stats {
         host.cores = host.cores.or(stats.online);
     }
@@ -75,12 +76,28 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     if scope == Scope::Task {
         // Beside its own task a sidecar sees nothing, and is not meant to.
         gaps.retain(|gap| !matches!(gap.from, SourceName::Cgroup | SourceName::Net | SourceName::Docker | SourceName::DockerStats));
+        // Fargate has no metadata service of an instance, and a Managed Instance keeps its own shut.
+        let closed = |task: &Workload| matches!(task.about.task.as_ref().and_then(|task| task.launch), Some(Launch::Fargate | Launch::ManagedInstances));
+        gaps.retain(|gap| gap.from != SourceName::Imds || !workloads.iter().any(closed));
     }
     if said.stats.is_some() && networks.are_told(&seen) {
         // That no process could be looked at misses nothing where Docker's stats have told the same.
         gaps.retain(|gap| gap.from != SourceName::Net);
     }
     Snapshot { at: said.at, scope, host, workloads, gaps, cut }
+}
+
+/// Where a task runs its machine is: its ARN and its zone say what the metadata service may not.
+fn place(instance: &mut Instance, workloads: &[Workload]) {
+    for task in workloads.iter().filter_map(|workload| workload.about.task.as_ref()) {
+        let arn = task.arn.as_ref();
+        instance.region = instance.region.take().or_else(|| arn.map(|arn| arn.region().into()));
+        instance.account = instance.account.take().or_else(|| arn.map(|arn| arn.account().into()));
+        instance.zone = instance.zone.take().or_else(|| task.zone.clone());
+        if instance.region.is_some() && instance.account.is_some() && instance.zone.is_some() {
+            return;
+        }
+    }
 }
 
 /// What was said, by subject.

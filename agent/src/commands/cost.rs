@@ -32,9 +32,11 @@ const WITH_IDLE: Column = Column { head: "WITH IDLE", least: None, leaves: 4 };
 const FARGATE: Column = Column { head: "FARGATE $/h", least: None, leaves: 0 };
 const VERDICT: Column = Column { head: SAYS, least: WHOLE, leaves: 1 };
 
-/// With a price, and without.
+/// With a price of the machine, and without.
 const PRICED: [Column; 7] = [NAME, ASKED, USED, NOW, WITH_IDLE, FARGATE, VERDICT];
 const UNPRICED: [Column; 5] = [NAME, ASKED, USED, FARGATE, VERDICT];
+/// A task that is sold as such.
+const SOLD: [Column; 5] = [NAME, ASKED, USED, NOW, VERDICT];
 
 /// What `-o wide` shows.
 const WIDE: &[&str] = &["workload", "kind", "project", "image", "cpu_asked", "cpu", "memory_asked", "memory", "now", "idle", "total", "fargate", "says"];
@@ -51,6 +53,7 @@ pub fn table(report: &Report, shown: &Shown<'_>, verdict: Verdict<'_>) -> String
     let (cells, columns): (Vec<Vec<Cell>>, Vec<Column>) = match (&fields, sums) {
         (Some(fields), sums) => (chosen(&items, sums.as_ref(), fields, report), cells::columns(fields)),
         (None, Some(sums)) => (priced(&items, &sums), PRICED.to_vec()),
+        (None, None) if report.sold().is_some() => (items.iter().map(Item::sold).collect(), SOLD.to_vec()),
         (None, None) => (items.iter().map(|item| [item.start(), item.end()].concat()).collect(), UNPRICED.to_vec()),
     };
     let drawn = draw(&columns, &cells, look);
@@ -111,7 +114,15 @@ impl Item<'_> {
     }
 
     fn end(&self) -> Vec<Cell> {
-        vec![self.fargate.clone(), Cell::new(self.says.as_deref().unwrap_or_default()).tone_if(self.quiet, Tone::Quiet)]
+        vec![self.fargate.clone(), self.verdict()]
+    }
+
+    fn sold(&self) -> Vec<Cell> {
+        [self.start(), vec![Cell::of(self.now.map(|now| now.to_string())), self.verdict()]].concat()
+    }
+
+    fn verdict(&self) -> Cell {
+        Cell::new(self.says.as_deref().unwrap_or_default()).tone_if(self.quiet, Tone::Quiet)
     }
 }
 
@@ -313,6 +324,9 @@ fn head(out: &mut String, report: &Report, shown: &Shown<'_>, wide: usize) {
         }
         None => {
             shown.say_heading(out, report, None, wide);
+            if report.sold().is_some() {
+                return;
+            }
             let why = node.why_no_price.as_deref().unwrap_or("not known yet");
             paragraph(out, &format!("price of this machine unknown: {why}"), Tone::Notice, look);
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use collector::identity::Key;
 use collector::snapshot::{CgroupVersion, Gap, Market, SourceName, State};
+use collector::units::Bytes;
 
 use crate::args::FailOn;
 use crate::config::Settings;
@@ -205,6 +206,12 @@ fn price(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
             if report.host.seen.instance.market == Some(Market::Spot) {
                 found.push(codes::SPOT.found("this is a Spot instance; what it costs is not known, the on-demand price is shown".into()));
             }
+        }
+        None if let Some(task) = report.sold() => {
+            let size = task.seen.asked;
+            let size = figures::cores_and_gib(size.cores.map(|cores| cores.0), size.memory.map(Bytes::gib)).unwrap_or_else(|| "of unknown size".into());
+            let price = task.cost.now.map(|now| format!("{now} $/h")).or(task.cost.note.as_deref().map(str::to_owned)).unwrap_or_default();
+            found.push(codes::PRICE.found(format!("a task on Fargate, {size}: {price}")));
         }
         // That the metadata service does not answer is said once, there.
         None if report.host.seen.instance.kind.is_none() && report.gaps.iter().any(|gap| gap.from == SourceName::Imds) => {}

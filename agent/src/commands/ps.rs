@@ -1,7 +1,7 @@
 //! `tare ps`: what runs here and what it uses, as one table.
 
 use collector::identity::{ContainerId, Key};
-use collector::snapshot::{Container, NetOwner, State};
+use collector::snapshot::{Container, NetOwner, Role, State};
 use collector::units::{Bytes, Cores, Ratio};
 
 use crate::health;
@@ -81,7 +81,10 @@ pub fn table(report: &Report, shown: &Shown<'_>) -> String {
         rows.push(cells(&row, fields.as_deref()));
         // One container alone is its workload; two are told apart. A workload that is wanted itself brings them all.
         let all = shown.query.wants(&row);
-        let inner = row.several().iter().map(|inner| Row { inner: Some(inner), ..row }).filter(|inner| all || shown.query.wants(inner));
+        // The platform's helpers are scenery while nothing is wrong with them; the task's figures hold theirs.
+        let scenery = |one: &ContainerRow| !shown.all && matches!(one.seen.about.role, Role::Pause | Role::Internal) && one.warnings.is_empty();
+        let inner =
+            row.several().iter().filter(|one| !scenery(one)).map(|inner| Row { inner: Some(inner), ..row }).filter(|inner| all || shown.query.wants(inner));
         rows.extend(inner.map(|inner| cells(&inner, fields.as_deref())));
     }
     rows.extend(rest.map(|rest| together(&rest, fields.as_deref())));
@@ -93,10 +96,13 @@ pub fn table(report: &Report, shown: &Shown<'_>) -> String {
         return out;
     }
     let price = match &report.host.cost.price {
-        Some(price) => format!("{} $/h", figures::price(price.usd)),
-        None => "price unknown".into(),
+        Some(price) => Some(format!("{} $/h", figures::price(price.usd))),
+        None => match report.sold() {
+            Some(task) => task.cost.now.map(|now| format!("{now} $/h")),
+            None => Some("price unknown".into()),
+        },
     };
-    shown.say_heading(&mut out, report, Some(price), drawn.wide);
+    shown.say_heading(&mut out, report, price, drawn.wide);
     if rows.is_empty() {
         say(&mut out, shown.nothing("nothing to show: no container and no unit was seen"));
     } else {

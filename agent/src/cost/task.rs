@@ -130,10 +130,7 @@ mod tests {
             cost.note.unwrap().to_string()
         };
         let x86 = host("x86_64", None);
-        assert_eq!(
-            note(task(Launch::Fargate, None), &one, &x86),
-            "0.02469 $/h, or from 0.00741 $/h if it is on Fargate Spot, which only the ECS API can tell"
-        );
+        assert_eq!(note(task(Launch::Fargate, None), &one, &x86), "0.02469 $/h, or from 0.00741 $/h if it is on Fargate Spot, which only the ECS API can tell");
         assert_eq!(note(task(Launch::Fargate, Some(true)), &one, &x86), "Fargate Spot, whose price floats: 0.00741 to 0.02469 $/h");
         assert!(note(task(Launch::Fargate, Some(false)), &TaskState::default(), &x86).contains("size"));
         assert!(note(task(Launch::Fargate, Some(false)), &one, &Host::default()).contains("architecture"));

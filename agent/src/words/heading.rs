@@ -1,18 +1,37 @@
 //! The first line of every table: which cluster, which machine, what it is.
 
-use collector::snapshot::Market;
+use collector::snapshot::{Launch, Market, Scope};
 
 use crate::report::Report;
 
 use super::clean;
 
+/// Where AWS runs a task, in words.
+fn on(launch: Launch) -> &'static str {
+    match launch {
+        Launch::Ec2 => "EC2",
+        Launch::Fargate => "Fargate",
+        Launch::External => "a machine of one's own",
+        Launch::ManagedInstances => "a Managed Instance",
+    }
+}
+
+/// A sidecar's: `prod · one task on Fargate (x86_64, us-east-1a)`.
 /// `prod · i-0a1b2c3d (m7i.large, us-east-1b, on demand, …)`; elsewhere `web-1 (x86_64, 2 cores, 8.00 GiB)`. `more` goes into the brackets.
 pub(crate) fn heading(report: &Report, more: Option<String>) -> String {
     let host = &report.host.seen;
     let instance = &host.instance;
-    let name = instance.id.as_deref().or(host.name.as_deref()).unwrap_or("this host");
+    let mut name = instance.id.as_deref().or(host.name.as_deref()).unwrap_or("this host").to_owned();
     let mut about: Vec<String> = Vec::new();
+    let own = report.workloads.first().filter(|_| report.scope == Scope::Task);
     match &instance.kind {
+        _ if let Some(task) = own => {
+            let launch = task.seen.about.task.as_ref().and_then(|task| task.launch);
+            name = format!("one task{}", launch.map(|launch| format!(" on {}", on(launch))).unwrap_or_default());
+            about.extend(instance.kind.as_deref().map(str::to_owned));
+            about.extend(host.arch.as_deref().map(str::to_owned));
+            about.extend(instance.zone.as_deref().or(instance.region.as_deref()).map(str::to_owned));
+        }
         Some(kind) => {
             about.push(kind.to_string());
             let guessed = report.host.cost.region.as_ref().map(|region| format!("{}{}", if region.assumed { "~" } else { "" }, region.name));

@@ -1,8 +1,9 @@
-//! Writes a host down as `--replay` reads it: the kernel's files, Docker's and the metadata service's answers, the clock.
+//! Writes a host down as `--replay` reads it: the kernel's files, the answers of Docker, of the metadata services and of the ECS agent, the clock.
 //!
-//! Only what Tare reads is written, so that no command line, label, environment or health output ever lies in a recording.
+//! Only what Tare reads is written, so that no command line, environment or health output, and no label but those of Compose and ECS, ever lies in a recording.
 
 mod answers;
+mod ecs;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fs;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::http;
 use crate::identity::{Above, ContainerId, Segment};
 use crate::roots::{self, FILE_LIMIT, Roots};
 use crate::sources::cgroup::{self, mounts};
@@ -65,17 +67,21 @@ impl Recorder {
     pub async fn look(&mut self, index: usize) -> Result<Written, Error> {
         let name = if self.looks == 1 { "now".to_owned() } else { format!("t{index}") };
         let dir = if self.looks == 1 { self.dir.clone() } else { self.dir.join(&name) };
-        let mut look = Look { roots: &self.roots, dir, faults: Map::new(), identity: BTreeMap::new(), written: Written::default() };
+        let mut look = Look { roots: &self.roots, dir, faults: Map::new(), identity: BTreeMap::new(), is_ecs: false, written: Written::default() };
         // As in a live look the endpoints come first. They take their time, so the clock is read after the kernel's counters.
         let (mut docker, pids) = answers::docker(&self.roots.docker).await;
         look.written.containers = docker.keys().filter(|asked| asked.ends_with(answers::INSPECT)).count();
         look.instance().await?;
+        look.bodies("tmde", ecs::task(&self.roots.ecs_task).await)?;
         look.machine()?;
         let containers = look.tree()?;
         let unseen: Vec<&ContainerId> = pids.keys().filter(|id| !containers.values().any(|held| held == *id)).collect();
         // As in a live look: one alone may be our own cgroup.
         if pids.len() - unseen.len() <= 1 {
             docker.extend(answers::stats(&self.roots.docker, &unseen).await);
+        }
+        if look.is_ecs || answers::speak_of_tasks(&docker) {
+            look.bodies("introspection", ecs::agent(&self.roots.ecs_agent).await)?;
         }
         look.answers("docker", docker)?;
         look.networks(&containers, pids)?;
@@ -93,6 +99,8 @@ struct Look<'a> {
     dir: PathBuf,
     faults: Map<String, Value>,
     identity: BTreeMap<String, u64>,
+    /// The tree holds a task.
+    is_ecs: bool,
     written: Written,
 }
 
@@ -109,6 +117,12 @@ impl Look<'_> {
         }
         self.written.files += 1;
         write_json(&self.dir.join(of).join("answers.json"), &Value::Object(answers))
+    }
+
+    /// The same of an endpoint whose answers are files of their own.
+    fn bodies(&mut self, of: &str, said: Vec<(&str, Value)>) -> Result<(), Error> {
+        self.written.files += said.len();
+        said.iter().try_for_each(|(path, body)| write_json(&self.dir.join(of).join(http::body_file(path)), body))
     }
 
     /// The whole machine's files, and `host.json`.
@@ -188,6 +202,7 @@ impl Look<'_> {
                     self.copy(&entry.path(), &recorded.join(name))?;
                 } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_leaf(&segment) {
                     let (segment, above) = above.enter(name);
+                    self.is_ecs |= matches!(segment, Segment::Task(_));
                     if let Segment::Container(id) = &segment {
                         containers.insert(name.to_owned(), id.clone());
                     }

@@ -31,7 +31,7 @@ async fn write(settings: &Settings, wanted: &Record) -> Result<String> {
     let (groups, containers, files) = (written.groups, written.containers, written.files);
     Ok(format!(
         "{looks} looks in {}: {groups} cgroup folders, {containers} containers named by Docker, {files} files in the last{cut}\n\
-         no environment, command line, label or health output is in it; names, images and addresses of this host are\n\
+         no environment, command line or health output is in it, and no label but those of Compose and ECS; names, images, addresses and ARNs of this host are\n\
          see it: tare ps --replay {}\n",
         folder.display(),
         folder.display()

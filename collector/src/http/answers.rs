@@ -1,7 +1,8 @@
-//! Recorded answers: what a daemon said once, found again by method, path and query. Pure but for reading the file.
+//! Recorded answers: what a daemon said once, found again by method, path and query, or what an endpoint said, a file each. Pure but for reading the files.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -10,14 +11,17 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::roots::{self, JSON_LIMIT};
 
-/// The answers of one file: `"METHOD path?query"` to `{status, headers?, body}`. A body is JSON or a text.
+/// What was recorded of one endpoint.
 #[derive(Debug)]
-pub(super) struct Answers {
-    by_path: HashMap<(String, String), Vec<Answer>>,
+pub(super) enum Answers {
+    /// One file: `"METHOD path?query"` to `{status, headers?, body}`. A body is JSON or a text.
+    Listed(HashMap<(String, String), Vec<Answer>>),
+    /// A folder of bodies as they came, each the answer of a GET that went well; [`body_file`] names them.
+    Bodies(PathBuf),
 }
 
 #[derive(Debug)]
-struct Answer {
+pub(super) struct Answer {
     version: Option<String>,
     query: Query,
     status: u16,
@@ -40,13 +44,12 @@ fn ok() -> u16 {
 }
 
 impl Answers {
-    /// Reads the file. Errors: it cannot be read, is no JSON of that form, or is larger than 64 MiB.
+    /// Reads the file; of a folder nothing yet. Errors: it cannot be read, is no JSON of that form, or is larger than 64 MiB.
     pub(super) fn read(path: &Path) -> Result<Answers, Error> {
-        let text = roots::read(path, JSON_LIMIT + 1).map_err(|e| Error::file(path, e))?;
-        if text.len() > JSON_LIMIT {
-            return Err(Error::TooLarge { address: path.display().to_string(), limit: JSON_LIMIT });
+        if path.is_dir() {
+            return Ok(Answers::Bodies(path.into()));
         }
-        Answers::parse(&text).map_err(|e| Error::Text { path: path.into(), problem: e.to_string() })
+        Answers::parse(&whole(path)?).map_err(|e| Error::Text { path: path.into(), problem: e.to_string() })
     }
 
     fn parse(text: &[u8]) -> Result<Answers, serde_json::Error> {
@@ -61,22 +64,49 @@ impl Answers {
             };
             by_path.entry((method.to_owned(), path.to_owned())).or_default().push(Answer { version: version.map(str::to_owned), query, status, body });
         }
-        Ok(Answers { by_path })
+        Ok(Answers::Listed(by_path))
     }
 
-    /// Status and body: by path and query, else by the bare path. A path without a version is meant for every version
-    /// unless the file lists versions of it. What is not there is a 404.
-    pub(super) fn find(&self, method: &str, path: &str) -> (u16, Bytes) {
-        let (version, path, query) = take_apart(path);
-        let recorded = self.by_path.get(&(method.to_owned(), path.to_owned())).map_or(&[][..], Vec::as_slice);
-        let versions = recorded.iter().any(|answer| answer.version.is_some());
-        let meant = |answer: &&Answer| if versions { answer.version.as_deref() == version } else { true };
-        let found = recorded.iter().filter(meant).find(|answer| answer.query == query);
-        match found.or_else(|| recorded.iter().filter(meant).find(|answer| answer.query.is_empty())) {
-            Some(answer) => (answer.status, answer.body.clone()),
-            None => (404, Bytes::from_static(b"not recorded")),
-        }
+    /// Status and body; what is not there is a 404. Errors: the body's file cannot be read, or is larger than 64 MiB.
+    pub(super) fn find(&self, method: &str, path: &str) -> Result<(u16, Bytes), Error> {
+        let found = match self {
+            Answers::Listed(by_path) => listed(by_path, method, path),
+            Answers::Bodies(folder) => body(folder, method, path)?.map(|body| (200, body)),
+        };
+        Ok(found.unwrap_or((404, Bytes::from_static(b"not recorded"))))
     }
+}
+
+/// By path and query, else by the bare path. A path without a version is meant for every version unless the file lists versions of it.
+fn listed(by_path: &HashMap<(String, String), Vec<Answer>>, method: &str, path: &str) -> Option<(u16, Bytes)> {
+    let (version, path, query) = take_apart(path);
+    let recorded = by_path.get(&(method.to_owned(), path.to_owned()))?;
+    let versions = recorded.iter().any(|answer| answer.version.is_some());
+    let meant = |answer: &&Answer| if versions { answer.version.as_deref() == version } else { true };
+    let found = recorded.iter().filter(meant).find(|answer| answer.query == query);
+    let found = found.or_else(|| recorded.iter().filter(meant).find(|answer| answer.query.is_empty()))?;
+    Some((found.status, found.body.clone()))
+}
+
+fn body(folder: &Path, method: &str, path: &str) -> Result<Option<Bytes>, Error> {
+    if method != "GET" {
+        return Ok(None);
+    }
+    match whole(&folder.join(body_file(path))) {
+        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(|body| Some(body.into())),
+    }
+}
+
+/// The file that holds the answer to `GET path`, whatever the query: `task-stats.json` for `/task/stats`, `container.json` for the endpoint's own address.
+pub(crate) fn body_file(path: &str) -> String {
+    let path = path.split('?').next().unwrap_or(path).trim_matches('/');
+    format!("{}.json", if path.is_empty() { "container".into() } else { path.replace('/', "-") })
+}
+
+fn whole(path: &Path) -> Result<Vec<u8>, Error> {
+    let text = roots::read(path, JSON_LIMIT + 1).map_err(|e| Error::file(path, e))?;
+    if text.len() > JSON_LIMIT { Err(Error::TooLarge { address: path.display().to_string(), limit: JSON_LIMIT }) } else { Ok(text) }
 }
 
 /// `/v1.45/containers/json?all=1` to version, path and query.
@@ -144,7 +174,45 @@ mod tests {
             ("GET", "/volumes/json", 404, "not recorded"),
             ("GET", "/gone", 410, ""),
         ] {
-            assert_eq!(answers.find(method, path), (status, Bytes::from(body)), "{method} {path}");
+            assert_eq!(answers.find(method, path).unwrap(), (status, Bytes::from(body)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_holds_the_bodies_as_they_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("tmde");
+        std::fs::create_dir(&folder).unwrap();
+        for (name, text) in [
+            ("container.json", "{}"),
+            ("task.json", "{\"Family\": \"shop\"}\n"),
+            ("task-stats.json", "null"),
+            ("v1-tasks.json", "{\"Tasks\":"),
+            ("empty.json", ""),
+            ("../outside.json", "no"),
+        ] {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        std::fs::create_dir(folder.join("odd.json")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.join("endless.json")).unwrap();
+        let answers = Answers::read(&folder).unwrap();
+        for (method, path, status, body) in [
+            ("GET", "", 200, "{}"),
+            ("GET", "/", 200, "{}"),
+            ("GET", "/task", 200, "{\"Family\": \"shop\"}\n"),
+            ("GET", "/task/stats", 200, "null"),
+            ("GET", "/v1/tasks?dockerid=a1", 200, "{\"Tasks\":"),
+            ("GET", "/empty", 200, ""),
+            ("PUT", "/task", 404, "not recorded"),
+            ("GET", "/tasks", 404, "not recorded"),
+            ("GET", "/Task", 404, "not recorded"),
+            ("GET", "/v2/tasks", 404, "not recorded"),
+            ("GET", "/../outside", 404, "not recorded"),
+        ] {
+            assert_eq!(answers.find(method, path).unwrap(), (status, Bytes::from(body)), "{method} {path}");
+        }
+        for (path, words) in [("/odd", "odd.json"), ("/endless", "larger than")] {
+            assert!(answers.find("GET", path).unwrap_err().to_string().contains(words), "{path}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! One small HTTP/1.1 client: over TCP, TLS or a Unix socket, or out of a file of recorded answers. GET, and PUT for the IMDS token only.
+//! One small HTTP/1.1 client: over TCP, TLS or a Unix socket, or out of recorded answers. GET, and PUT for the IMDS token only.
 //!
 //! Every answer has a deadline and a bound. It follows no redirect, knows no proxy and keeps no connection open.
 
@@ -28,6 +28,7 @@ use tokio_rustls::TlsConnector;
 use crate::error::Error;
 use crate::roots::Address;
 use answers::Answers;
+pub(crate) use answers::body_file;
 
 /// What can end a request body early; ours have none, bollard's are read from memory.
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -73,7 +74,7 @@ impl Client {
         let exchange = async {
             if let Address::Answers(file) = &self.address {
                 let answers = self.recorded.get_or_try_init(async || Answers::read(file)).await?;
-                return bounded(answers.find(method.as_str(), path), &address, limit);
+                return bounded(answers.find(method.as_str(), path)?, &address, limit);
             }
             let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "*/*").header(header::CONNECTION, "close");
             for (name, value) in headers {

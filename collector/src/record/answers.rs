@@ -1,4 +1,4 @@
-//! What is kept of the answers of Docker and of the metadata service: the members on the lists below and nothing else.
+//! What is kept of the answers of Docker and of the metadata service of EC2: the members on the lists below and nothing else.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const LIMIT: usize = 16 << 20;
 /// For all answers of one endpoint in one look.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const LISTED: [&[&str]; 10] = [
+const LISTED: [&[&str]; 15] = [
     &["Id"],
     &["Names"],
     &["Image"],
@@ -28,8 +28,13 @@ const LISTED: [&[&str]; 10] = [
     &["HostConfig", "NetworkMode"],
     &["Labels", "com.docker.compose.project"],
     &["Labels", "com.docker.compose.service"],
+    &["Labels", "com.amazonaws.ecs.task-arn"],
+    &["Labels", "com.amazonaws.ecs.container-name"],
+    &["Labels", "com.amazonaws.ecs.task-definition-family"],
+    &["Labels", "com.amazonaws.ecs.task-definition-version"],
+    &["Labels", "com.amazonaws.ecs.cluster"],
 ];
-const INSPECTED: [&[&str]; 30] = [
+const INSPECTED: [&[&str]; 35] = [
     &["Id"],
     &["Created"],
     &["Name"],
@@ -60,6 +65,11 @@ const INSPECTED: [&[&str]; 30] = [
     &["Config", "Image"],
     &["Config", "Labels", "com.docker.compose.project"],
     &["Config", "Labels", "com.docker.compose.service"],
+    &["Config", "Labels", "com.amazonaws.ecs.task-arn"],
+    &["Config", "Labels", "com.amazonaws.ecs.container-name"],
+    &["Config", "Labels", "com.amazonaws.ecs.task-definition-family"],
+    &["Config", "Labels", "com.amazonaws.ecs.task-definition-version"],
+    &["Config", "Labels", "com.amazonaws.ecs.cluster"],
 ];
 const VERSION: [&[&str]; 4] = [&["Version"], &["ApiVersion"], &["MinAPIVersion"], &["Os"]];
 const INFO: [&[&str]; 3] = [&["DockerRootDir"], &["CgroupDriver"], &["CgroupVersion"]];
@@ -83,6 +93,7 @@ const MEASURED: [&[&str]; 15] = [
 ];
 const COUNTERS: [&[&str]; 8] =
     [&["rx_bytes"], &["rx_packets"], &["rx_errors"], &["rx_dropped"], &["tx_bytes"], &["tx_packets"], &["tx_errors"], &["tx_dropped"]];
+
 /// Stats asked for at once: Docker 20.10 makes each wait up to a second.
 const AT_ONCE: usize = 32;
 const STATS: &str = "stream=false&one-shot=true";
@@ -102,8 +113,7 @@ pub(super) async fn docker(address: &Address) -> (Map<String, Value>, HashMap<Co
         answers.extend(ask(&client, path, by).await.map(|(answer, body)| (format!("GET {path}"), answered(answer, pick(&body, kept)))));
     }
     let Some((status, list)) = ask(&client, LIST, by).await else { return (answers, pids) };
-    // The id stands in a path: what is none is left out.
-    let is_id = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_id = |id: &&str| is_id(id);
     let rows: Vec<(&str, &Value)> = list.as_array().into_iter().flatten().filter_map(|row| Some((row["Id"].as_str().filter(is_id)?, row))).collect();
     for (id, _) in &rows {
         let path = format!("/containers/{id}{INSPECT}");
@@ -114,6 +124,11 @@ pub(super) async fn docker(address: &Address) -> (Map<String, Value>, HashMap<Co
     }
     answers.insert(format!("GET {LIST}"), answered(status, rows.iter().map(|(_, row)| pick(row, &LISTED)).collect()));
     (answers, pids)
+}
+
+/// Whether labels among the kept answers name an ECS task.
+pub(super) fn speak_of_tasks(docker: &Map<String, Value>) -> bool {
+    docker.values().any(|answer| answer["body"]["Config"]["Labels"].get("com.amazonaws.ecs.task-arn").is_some())
 }
 
 /// What Docker's stats say of these containers: asked only where the cgroup tree does not show them.
@@ -128,8 +143,13 @@ pub(super) async fn stats(address: &Address, of: &[&ContainerId]) -> Map<String,
     answers.into_iter().filter_map(|(answer, path)| answer.map(|(status, body)| (format!("GET {path}"), answered(status, measured(&body))))).collect()
 }
 
+/// Whether it can stand in a path: what cannot is no container's id, and left out.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
 /// The figures of one answer that are read.
-fn measured(body: &Value) -> Value {
+pub(super) fn measured(body: &Value) -> Value {
     let mut kept = pick(body, &MEASURED);
     if let Some(stat) = body["memory_stats"]["stats"].as_object() {
         // Names of the kernel's, each with a number.
@@ -167,7 +187,7 @@ pub(super) async fn instance(address: &Address) -> Map<String, Value> {
 }
 
 /// Status and body; of an error the status alone. `None`: no answer in time, or none that can be read.
-async fn ask(client: &Client, path: &str, by: Instant) -> Option<(u16, Value)> {
+pub(super) async fn ask(client: &Client, path: &str, by: Instant) -> Option<(u16, Value)> {
     match client.get(path, &[], by, LIMIT).await {
         Ok(body) => Some((200, serde_json::from_slice(&body).ok()?)),
         Err(Error::Status { status, .. }) => Some((status, Value::Null)),
@@ -180,7 +200,7 @@ fn answered(status: u16, body: Value) -> Value {
 }
 
 /// A copy of `from` that holds only the listed members, and of them only plain values: what should be a word and is an object hides something.
-fn pick(from: &Value, kept: &[&[&str]]) -> Value {
+pub(super) fn pick(from: &Value, kept: &[&[&str]]) -> Value {
     let mut picked = json!({});
     for path in kept {
         let Some(found) = path.iter().try_fold(from, |value, name| value.get(name)).filter(|found| is_plain(found)) else { continue };

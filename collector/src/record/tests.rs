@@ -77,14 +77,15 @@ impl Machine {
 
     fn roots(&self) -> Roots {
         let stamp = Stamp { wall: "2026-03-02T10:00:00Z".parse().ok(), boot: Some(Duration::from_millis(86_400_500)) };
+        let folder = |name: &str| Some(self.path(name)).filter(|path| path.is_dir()).map_or(Address::Nowhere, Address::Answers);
         Roots {
             proc: Layers(vec![self.path("proc")]),
             sys: Layers(vec![self.path("sys")]),
             sys_mounted_at: "/host/sys".into(),
             docker: Address::Answers(self.path("docker.json")),
             imds: Address::Answers(self.path("imds.json")),
-            ecs_task: Endpoint::NOWHERE,
-            ecs_agent: Vec::new(),
+            ecs_task: Endpoint { address: folder("tmde"), base: String::new() },
+            ecs_agent: vec![folder("introspection")],
             clock: Clock::Fixed(stamp),
             recorded: None,
         }
@@ -284,6 +285,68 @@ async fn each_look_has_its_clock_and_its_figures() {
         used.push(seen(roots).await.workloads[0].usage.cpu.unwrap().is.time.as_micros());
     }
     assert_eq!(used, [5, 7]);
+}
+
+#[tokio::test]
+async fn an_ecs_host_keeps_its_tasks_and_no_secret() {
+    const TASK: &str = "arn:aws:ecs:eu-west-1:111122223333:task/shop/0f9de17a6465404e8b1b2356dc13c2f8";
+    let machine = Machine::new("30 23 0:26 / /host/sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    machine.write(&format!("sys/fs/cgroup/system.slice/docker-{WEB}.scope/cpu.stat"), "usage_usec 1000000\n");
+    for (path, text) in [
+        (
+            "tmde/task.json",
+            json!({ "TaskARN": TASK, "TaskTags": { "owner": "CANARY" }, "Containers": [{ "DockerId": WEB, "Labels": { "x": "CANARY" } }] }).to_string(),
+        ),
+        ("tmde/task-stats.json", json!({ WEB: { "read": "2026-03-02T10:00:00Z", "name": "CANARY" }, SIDE: null }).to_string()),
+        ("tmde/tasks.json", "CANARY".into()),
+        ("tmde/taskWithTags.json", "\"CANARY\"".into()),
+        ("introspection/v1-metadata.json", json!({ "Cluster": "shop", "Version": "Amazon ECS Agent - v1.105.1 (8dfceca6)", "x": "CANARY" }).to_string()),
+        ("introspection/v1-tasks.json", json!({ "Tasks": [{ "Arn": TASK, "Containers": [{ "DockerId": WEB, "Ports": ["CANARY"] }] }] }).to_string()),
+    ] {
+        machine.write(path, &text);
+    }
+    let (live, replayed, dir) = machine.both().await;
+    assert_same(&live, &replayed, dir.path());
+    assert!(!dir.path().join("introspection").exists(), "nothing here shows ECS: its agent is not asked");
+
+    let labels = format!("\"com.amazonaws.ecs.task-arn\":\"{TASK}\",\"com.amazonaws.ecs.container-name\":\"front\",\"x\":\"CANARY\"");
+    machine.write("docker.json", &docker_answers().replace("\"x\":\"CANARY\"", &labels));
+    let (live, replayed, dir) = machine.both().await;
+    assert_same(&live, &replayed, dir.path());
+    assert!(replayed.workloads.iter().any(|one| one.about.task.as_ref().is_some_and(|task| task.arn.as_ref().is_some_and(|arn| arn.as_str() == TASK))));
+    let said = |below: &str| serde_json::from_str::<Value>(&fs::read_to_string(dir.path().join(below)).unwrap()).unwrap();
+    let mut names: Vec<_> = ["tmde", "introspection"].iter().flat_map(|of| files(&dir.path().join(of))).map(|(path, _)| path).collect();
+    names.sort();
+    let names: Vec<_> = names.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["introspection/v1-metadata.json", "introspection/v1-tasks.json", "tmde/task-stats.json", "tmde/task.json"]);
+    assert_eq!(said(names[0]), json!({ "Cluster": "shop", "Version": "Amazon ECS Agent - v1.105.1 (8dfceca6)" }));
+    assert_eq!(said(names[1]), json!({ "Tasks": [{ "Arn": TASK, "Containers": [{ "DockerId": WEB }] }] }));
+    assert_eq!((&said(names[2])[WEB]["read"], &said(names[2])[SIDE]), (&json!("2026-03-02T10:00:00Z"), &Value::Null));
+    assert_eq!(said(names[3]), json!({ "TaskARN": TASK, "Containers": [{ "DockerId": WEB, "Networks": null }] }));
+}
+
+/// Every figure that is read of recorded stats is read of their copy.
+#[tokio::test]
+async fn recorded_stats_say_the_same_when_written_back() {
+    let Some(fixtures) = std::env::var_os("TARE_FIXTURES") else { return println!("skipped: TARE_FIXTURES does not say where recorded answers are") };
+    let mut held = 0;
+    for entry in fs::read_dir(Path::new(&fixtures).join("metadata/tmde")).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        let endpoint = Endpoint { address: Address::Answers(entry.path()), base: String::new() };
+        for (path, copy) in ecs::task(&endpoint).await.iter().filter(|(path, _)| path.ends_with("/stats")) {
+            let file = entry.path().join(http::body_file(path));
+            let whole: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+            // One map, or an array of them.
+            let maps = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            for (whole, copy) in maps(&whole).iter().zip(maps(copy)) {
+                for (id, stats) in whole.as_object().unwrap() {
+                    let read = |stats: &Value| docker::stats::answer::parse(stats.to_string().as_bytes());
+                    assert_eq!(read(stats), read(&copy[id]), "{}: {id}", file.display());
+                    held += usize::from(read(stats).is_ok_and(|sample| sample.is_some()));
+                }
+            }
+        }
+    }
+    assert!(held >= 8, "{held} containers were measured");
 }
 
 #[test]

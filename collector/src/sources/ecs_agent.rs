@@ -264,17 +264,13 @@ impl ContainerAnswer {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/fakes/imds.rs"]
-mod fake;
-
-#[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
     use crate::snapshot::{CgroupVersion, Usage, Weights};
+    use crate::sources::metadata::{Answer, Service};
     use crate::sources::{Containers, Group, Tree};
-    use fake::{Answer, Service};
 
     const TASK: &str = "0f9de17a6465404e8b1b2356dc13c2f8";
 

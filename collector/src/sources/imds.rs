@@ -232,16 +232,12 @@ fn gap(why: String) -> Gap {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/fakes/imds.rs"]
-mod fake;
-
-#[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::snapshot::Market;
-    use fake::{Answer, Service};
+    use crate::sources::metadata::{Answer, Service};
 
     fn imds(address: Address) -> Imds {
         Imds::new(address, Clock::Fixed(Default::default()), Settings { deadline: Duration::from_millis(300), refresh: Duration::from_secs(3600) })

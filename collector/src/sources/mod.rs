@@ -283,3 +283,8 @@ pub enum Network {
     /// Not known (no inspect, no list entry).
     Unknown,
 }
+
+/// The metadata services that the sources' tests ask.
+#[cfg(test)]
+#[path = "../../../tests/fakes/metadata.rs"]
+mod metadata;

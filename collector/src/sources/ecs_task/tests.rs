@@ -9,12 +9,8 @@ use super::*;
 use crate::identity::Key;
 use crate::merge::merge;
 use crate::snapshot::{Launch, NetOwner, Role, Scope, Snapshot, State, Workload};
+use crate::sources::metadata::{Answer, Service};
 use crate::units::{Bytes, Cores, Limit};
-
-#[path = "../../../../tests/fakes/imds.rs"]
-mod fake;
-
-use fake::{Answer, Service};
 
 const TASK: &str = "0f9de17a6465404e8b1b2356dc13c2f8";
 const BASE: &str = "/v4/a1b2";

@@ -78,6 +78,7 @@ pub(crate) fn report() -> Report {
                     zone: Some("us-east-1b".into()),
                     account: None,
                     market: Some(Market::OnDemand),
+                    ..Instance::default()
                 },
                 ..Host::default()
             },

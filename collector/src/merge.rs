@@ -166,6 +166,8 @@ impl<'a> Said<'a> {
             best.zone = best.zone.or_else(|| one.zone.clone());
             best.account = best.account.or_else(|| one.account.clone());
             best.market = best.market.or(one.market);
+            best.interruption = best.interruption.or(one.interruption);
+            best.rebalance = best.rebalance.or(one.rebalance);
         }
         best
     }

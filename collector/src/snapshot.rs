@@ -185,6 +185,31 @@ pub struct Instance {
     pub account: Option<Arc<str>>,
     /// How it is bought.
     pub market: Option<Market>,
+    /// When EC2 will take it back; said about two minutes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interruption: Option<Notice>,
+    /// Since when it is more likely than others to be taken back (EC2 rebalance recommendation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<Timestamp>,
+}
+
+/// What EC2 will do with a Spot instance (IMDS `spot/instance-action`). AWS: "Spot Instance interruption notices".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What will be done; `None` for a word we do not know.
+    pub what: Option<Interruption>,
+    /// When, about.
+    pub at: Timestamp,
+}
+
+/// How a Spot instance is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "AWS's own words")]
+pub enum Interruption {
+    Terminate,
+    Stop,
+    Hibernate,
 }
 
 /// How an instance is bought (IMDS `instance-life-cycle`).

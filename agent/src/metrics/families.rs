@@ -95,6 +95,22 @@ pub static HOST: Table<HostRow> = Table {
                 ),
             ),
             metric("host.boot_time", Unit::Seconds, Gauge, Detail, "When the kernel started, since 1970.", One(|h| moment(h.seen.booted))),
+            metric(
+                "host.spot_interruption_time",
+                Unit::Seconds,
+                Gauge,
+                Essential,
+                "When EC2 will take the Spot instance back, since 1970. Only where it has said so, about two minutes ahead.",
+                One(|h| moment(h.seen.instance.interruption.map(|notice| notice.at))),
+            ),
+            metric(
+                "host.rebalance_recommendation_time",
+                Unit::Seconds,
+                Gauge,
+                Standard,
+                "When EC2 said that the Spot instance is at an elevated risk of being taken back, since 1970.",
+                One(|h| moment(h.seen.instance.rebalance)),
+            ),
             metric("host.uptime", Unit::Seconds, Gauge, Standard, "Time since the kernel started.", One(|h| time(h.rates.uptime))),
             metric("host.price", Unit::UsdPerHour, Level, Essential, "What the machine costs.", One(|h| usd(h.cost.price.as_ref().map(|price| price.usd)))),
             metric(

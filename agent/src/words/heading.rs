@@ -1,6 +1,6 @@
 //! The first line of every table: which cluster, which machine, what it is.
 
-use collector::snapshot::{Launch, Market, Scope};
+use collector::snapshot::{Instance, Interruption, Launch, Market, Scope};
 
 use crate::report::Report;
 
@@ -36,14 +36,6 @@ pub(crate) fn heading(report: &Report, more: Option<String>) -> String {
             about.push(kind.to_string());
             let guessed = report.host.cost.region.as_ref().map(|region| format!("{}{}", if region.assumed { "~" } else { "" }, region.name));
             about.extend(instance.zone.as_deref().or(instance.region.as_deref()).map(str::to_owned).or(guessed));
-            about.extend(instance.market.map(|market| {
-                match market {
-                    Market::OnDemand => "on demand",
-                    Market::Spot => "Spot",
-                    Market::CapacityBlock => "capacity block",
-                }
-                .to_owned()
-            }));
         }
         None => {
             about.extend(host.arch.as_deref().map(str::to_owned));
@@ -51,8 +43,56 @@ pub(crate) fn heading(report: &Report, more: Option<String>) -> String {
             about.extend(host.memory.map(|memory| memory.to_string()));
         }
     }
+    about.extend(market(instance));
     about.extend(more);
     let cluster = report.cluster.as_deref().map(|cluster| format!("{cluster} · ")).unwrap_or_default();
     let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
     clean(&format!("{cluster}{name}{about}"))
+}
+
+/// How it is bought, and what EC2 has announced: `on demand`, `Spot: will be stopped at 12:34 UTC`.
+fn market(instance: &Instance) -> Option<String> {
+    if let Some(notice) = instance.interruption {
+        let what = match notice.what {
+            Some(Interruption::Terminate) => "terminated",
+            Some(Interruption::Stop) => "stopped",
+            Some(Interruption::Hibernate) => "hibernated",
+            None => "taken back",
+        };
+        return Some(format!("Spot: will be {what} at {}", notice.at.strftime("%H:%M UTC")));
+    }
+    if let Some(since) = instance.rebalance {
+        return Some(format!("Spot: likely to be taken back, EC2 says since {}", since.strftime("%H:%M UTC")));
+    }
+    let word = match instance.market? {
+        Market::OnDemand => "on demand",
+        Market::Spot => "Spot",
+        Market::CapacityBlock => "capacity block",
+    };
+    Some(word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use collector::snapshot::Notice;
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_spot_instance_says_when_it_goes() {
+        let mut report = sample::report();
+        let at = "2026-09-14T12:34:56Z".parse().unwrap();
+        for (market, interruption, rebalance, says) in [
+            (Some(Market::OnDemand), None, None, "on demand"),
+            (Some(Market::Spot), None, None, "Spot"),
+            (Some(Market::Spot), None, Some(at), "Spot: likely to be taken back, EC2 says since 12:34 UTC"),
+            (Some(Market::Spot), Some(Notice { what: Some(Interruption::Stop), at }), Some(at), "Spot: will be stopped at 12:34 UTC"),
+            (None, Some(Notice { what: None, at }), None, "Spot: will be taken back at 12:34 UTC"),
+        ] {
+            let instance = &mut report.host.seen.instance;
+            (instance.market, instance.interruption, instance.rebalance) = (market, interruption, rebalance);
+            assert_eq!(heading(&report, None), format!("prod · i-0a1b2c3d (m7i.large, us-east-1b, {says})"));
+        }
+    }
 }

@@ -1,18 +1,19 @@
 //! The EC2 instance metadata service, version 2: which instance this is, of which type, where, and how it is bought.
 //!
-//! It is asked once an hour; while it does not answer, ever more rarely. AWS: "Use the Instance Metadata Service to access instance metadata".
+//! It is asked once an hour; while it does not answer, ever more rarely. A Spot instance is asked every few seconds whether EC2 wants it back. AWS: "Use the Instance Metadata Service to access instance metadata".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, join, join_all};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Reading, Source, Told};
 use crate::error::Error;
 use crate::http::Client;
 use crate::roots::{Address, Clock};
-use crate::snapshot::{Gap, Instance, SourceName};
+use crate::snapshot::{Gap, Instance, Market, Notice, SourceName};
 
 /// What can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,27 @@ pub struct Imds {
     failures: u32,
     /// When it is asked next; `None` is now.
     next: Option<Instant>,
+    /// The last token. It is good for six hours.
+    token: Option<String>,
+    notices: Notices,
+    /// How often in a row the notices could not be read, and why at last.
+    unheard: u32,
+    deaf: Option<String>,
 }
+
+/// What EC2 has announced.
+type Notices = (Option<Notice>, Option<Timestamp>);
 
 pub(crate) const TOKEN: &str = "/latest/api/token";
 pub(crate) const META_DATA: &str = "/latest/meta-data/";
 /// What is asked for below it.
 pub(crate) const DATA: [&str; 5] = ["instance-id", "instance-type", "placement/region", "placement/availability-zone", "instance-life-cycle"];
+const INTERRUPTION: &str = "/latest/meta-data/spot/instance-action";
+const REBALANCE: &str = "/latest/meta-data/events/recommendations/rebalance";
+/// A notice comes two minutes ahead. AWS: "we recommend that you check for these interruption notices every 5 seconds".
+const NOTICED_WITHIN: Duration = Duration::from_secs(5);
+/// After so many failures in a row the notices are left alone until the instance is asked for the rest.
+const GIVE_UP: u32 = 3;
 const DOCUMENT: &str = "/latest/dynamic/instance-identity/document";
 /// An identity document has 0.5 KiB, all else is a word.
 pub(crate) const ANSWER_LIMIT: usize = 16 << 10;
@@ -49,25 +65,82 @@ const WORD_LIMIT: usize = 256;
 impl Imds {
     /// A source; nothing is asked before the first read.
     pub fn new(address: Address, clock: Clock, settings: Settings) -> Imds {
-        Imds { client: Client::new(address), clock, settings, learnt: None, gaps: Vec::new(), failures: 0, next: None }
+        Imds {
+            client: Client::new(address),
+            clock,
+            settings,
+            learnt: None,
+            gaps: Vec::new(),
+            failures: 0,
+            next: None,
+            token: None,
+            notices: (None, None),
+            unheard: 0,
+            deaf: None,
+        }
     }
 
     async fn look(&mut self, by: Instant) -> Reading {
         if self.next.is_none_or(|next| next <= Instant::now()) {
             self.ask(by).await;
         }
-        Reading { from: SourceName::Imds, at: self.clock.now(), told: self.learnt.clone().map(Told::Instance), gaps: self.gaps.clone() }
+        if self.is_watching() {
+            self.watch(by).await;
+        }
+        let (interruption, rebalance) = self.notices;
+        let told = self.learnt.clone().map(|learnt| Told::Instance(Instance { interruption, rebalance, ..learnt }));
+        let deaf = self.deaf.as_ref().filter(|_| self.unheard >= GIVE_UP).map(|why| Gap {
+            from: SourceName::Imds,
+            what: "spot notices".into(),
+            why: format!("whether EC2 wants this instance back is not asked any more for an hour: {why}").into(),
+        });
+        Reading { from: SourceName::Imds, at: self.clock.now(), told, gaps: self.gaps.iter().cloned().chain(deaf).collect() }
+    }
+
+    /// Whether EC2 may want the instance back: it is Spot, or nobody knows how it is bought.
+    fn is_watching(&self) -> bool {
+        self.learnt.as_ref().is_some_and(|learnt| matches!(learnt.market, None | Some(Market::Spot))) && self.unheard < GIVE_UP
+    }
+
+    async fn watch(&mut self, by: Instant) {
+        // Counted before it is asked: whoever ends us at the deadline hears no answer either.
+        self.unheard += 1;
+        match self.announced(by).await {
+            Ok(notices) => (self.notices, self.unheard, self.deaf) = (notices, 0, None),
+            Err(why) => (self.token, self.deaf) = (None, Some(why)),
+        }
+    }
+
+    /// Both notices; one that was not given is `None`. Errors: what was last announced still stands.
+    async fn announced(&mut self, by: Instant) -> Result<Notices, String> {
+        let token = match self.token.take() {
+            Some(token) => token,
+            None => self.token(by).await?,
+        };
+        let headers = [("x-aws-ec2-metadata-token", token.as_str())];
+        let until = self.until(by);
+        let get = |path| self.client.get(path, &headers, until, ANSWER_LIMIT);
+        let (interruption, rebalance) = join(get(INTERRUPTION), get(REBALANCE)).await;
+        let notices =
+            (notice::<Action>(INTERRUPTION, interruption)?.map(Notice::from), notice::<Rebalance>(REBALANCE, rebalance)?.map(|notice| notice.notice_time));
+        self.token = Some(token);
+        Ok(notices)
     }
 
     async fn ask(&mut self, by: Instant) {
         let asked = match self.token(by).await {
-            Ok(token) => self.instance(&token, by).await,
+            Ok(token) => {
+                let instance = self.instance(&token, by).await;
+                self.token = Some(token);
+                instance
+            }
             Err(why) => Err(why),
         };
         self.gaps.clear();
         match asked {
             Ok((instance, trouble)) => {
                 self.learnt = Some(instance);
+                self.unheard = 0;
                 self.gaps.extend(trouble.map(gap));
             }
             // What an instance is does not change while it runs, so what was learnt is still told.
@@ -137,6 +210,8 @@ impl Imds {
             zone: say(zone, document.availability_zone),
             account: say(None, document.account_id).filter(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())),
             market: market.and_then(|body| serde_json::from_value(word(&body)?.into()).ok()),
+            interruption: None,
+            rebalance: None,
         };
         if instance == Instance::default() {
             return Err(trouble.unwrap_or_else(|| "the metadata service gives a token but says nothing of the instance".into()));
@@ -156,10 +231,10 @@ impl Source for Imds {
 
     /// A turn asks nothing unless it is time to.
     fn every(&self) -> Duration {
-        Duration::from_secs(30)
+        if self.is_watching() { NOTICED_WITHIN } else { Duration::from_secs(30) }
     }
 
-    /// The token, the question whether it was lost, or the token and the rest.
+    /// The token, and the question whether it was lost or the rest and the notices.
     fn deadline(&self) -> Duration {
         self.settings.deadline.saturating_mul(3)
     }
@@ -183,6 +258,36 @@ struct Document {
     instance_id: Option<String>,
     instance_type: Option<String>,
     availability_zone: Option<String>,
+}
+
+/// `{"action": "stop", "time": "2017-09-18T08:22:00Z"}`
+#[derive(Deserialize)]
+struct Action {
+    #[serde(default)]
+    action: serde_json::Value,
+    time: Timestamp,
+}
+
+impl From<Action> for Notice {
+    fn from(Action { action, time }: Action) -> Notice {
+        Notice { what: serde_json::from_value(action).ok(), at: time }
+    }
+}
+
+/// `{"noticeTime": "2020-10-27T08:22:00Z"}`
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rebalance {
+    notice_time: Timestamp,
+}
+
+/// One notice; `None` where the service has none: it says so with 404. Errors: words for a person.
+fn notice<T: serde::de::DeserializeOwned>(path: &str, answer: Result<bytes::Bytes, Error>) -> Result<Option<T>, String> {
+    match answer {
+        Ok(body) => serde_json::from_slice(&body).map(Some).map_err(|_| format!("{path}: what the metadata service says is no notice")),
+        Err(Error::Status { status: 404, .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A printable ASCII word without blanks or markup; a page of a proxy is none.
@@ -236,7 +341,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::snapshot::Market;
+    use crate::snapshot::Interruption;
     use crate::sources::metadata::{Answer, Service};
 
     fn imds(address: Address) -> Imds {
@@ -274,12 +379,68 @@ mod tests {
             zone: Some("us-east-1a".into()),
             account: Some("111122223333".into()),
             market: Some(Market::Spot),
+            interruption: None,
+            rebalance: None,
         };
         assert_eq!(instance(&reading), &all);
-        assert_eq!(service.asked().len(), 7);
+        assert_eq!((service.asked().len(), imds.every()), (9, NOTICED_WITHIN));
         assert_eq!(instance(&read(&mut imds).await), &all);
-        assert_eq!(service.asked(), Vec::<String>::new());
+        assert_eq!(service.asked().len(), 2, "a Spot instance is asked for its notices, with the same token");
         assert!(imds.next.unwrap() > Instant::now() + Duration::from_secs(3000));
+    }
+
+    #[tokio::test]
+    async fn what_ec2_announces_is_heard_and_can_be_taken_back() {
+        let service = Service::start().await;
+        let mut imds = patient(Address::Http(service.url()));
+        assert_eq!(read(&mut imds).await.gaps, []);
+        let at: Timestamp = "2026-09-18T08:22:00Z".parse().unwrap();
+        for (action, notice, what, since) in [
+            (r#"{"action": "stop", "time": "2026-09-18T08:22:00Z"}"#, r#"{"noticeTime": "2026-09-18T08:22:00Z"}"#, Some(Interruption::Stop), Some(at)),
+            (r#"{"action": "terminate", "time": "2026-09-18T08:22:00Z"}"#, "", Some(Interruption::Terminate), None),
+            (r#"{"action": 7, "time": "2026-09-18T08:22:00Z"}"#, "", None, None),
+            (r#"{"time": "2026-09-18T08:22:00Z"}"#, "", None, None),
+        ] {
+            let say = |text: &str| if text.is_empty() { Answer::Status(404) } else { Answer::Text(text.into()) };
+            service.says(INTERRUPTION, say(action));
+            service.says(REBALANCE, say(notice));
+            let reading = read(&mut imds).await;
+            assert_eq!((instance(&reading).interruption, instance(&reading).rebalance), (Some(Notice { what, at }), since), "{action}");
+        }
+        service.says(INTERRUPTION, Answer::Status(404));
+        assert_eq!(instance(&read(&mut imds).await).interruption, None);
+    }
+
+    #[tokio::test]
+    async fn notices_are_left_alone_after_three_failures_and_what_was_announced_stands() {
+        let service = Service::start().await;
+        let mut imds = patient(Address::Http(service.url()));
+        service.says(INTERRUPTION, Answer::Text(r#"{"action": "hibernate", "time": "2026-09-18T08:22:00Z"}"#.into()));
+        let announced = instance(&read(&mut imds).await).interruption;
+        assert_eq!(announced.unwrap().what, Some(Interruption::Hibernate));
+        for (failure, gaps) in [(Answer::Text("<html>login</html>".into()), 0), (Answer::Status(401), 0), (Answer::Text(r#"{"time": "soon"}"#.into()), 1)] {
+            service.says(INTERRUPTION, failure);
+            let reading = read(&mut imds).await;
+            assert_eq!((instance(&reading).interruption, reading.gaps.len()), (announced, gaps));
+        }
+        service.asked();
+        assert_eq!(&*read(&mut imds).await.gaps[0].what, "spot notices");
+        assert_eq!((service.asked(), imds.every()), (Vec::new(), Duration::from_secs(30)));
+        // The next time the instance is asked for everything, it is asked for its notices too.
+        service.says(INTERRUPTION, Answer::Status(404));
+        imds.next = None;
+        let reading = read(&mut imds).await;
+        assert_eq!((instance(&reading).interruption, reading.gaps), (None, vec![]));
+    }
+
+    #[tokio::test]
+    async fn only_one_that_may_be_spot_is_asked_for_notices() {
+        for (market, asked) in [(Answer::Text("on-demand".into()), false), (Answer::Text("scheduled".into()), true), (Answer::Status(404), true)] {
+            let service = Service::start().await;
+            service.says("/latest/meta-data/instance-life-cycle", market);
+            read(&mut patient(Address::Http(service.url()))).await;
+            assert_eq!(service.asked().iter().any(|path| path.ends_with(INTERRUPTION)), asked);
+        }
     }
 
     #[tokio::test]

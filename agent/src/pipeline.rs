@@ -13,6 +13,7 @@ use collector::Collector;
 use collector::roots::{Address, Roots};
 use collector::snapshot::{Cut, Gap};
 use collector::sources::cgroup::Cgroups;
+use collector::sources::docker::sizes::DockerSizes;
 use collector::sources::docker::stats::DockerStats;
 use collector::sources::docker::{self, DockerSource};
 use collector::sources::given::Given;
@@ -111,6 +112,9 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     let mut sources: Vec<Box<dyn Source>> =
         vec![Box::new(DockerSource::new(roots.docker.clone(), roots.clock, daemon)), Box::new(Imds::new(roots.imds.clone(), roots.clock, settings.imds.pace))];
     sources.push(Box::new(DockerStats::new(roots.docker.clone(), roots.clock, settings.docker.stats)));
+    if let Some(every) = settings.docker.sizes {
+        sources.push(Box::new(DockerSizes::new(roots.docker.clone(), roots.clock, every)));
+    }
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }

@@ -435,6 +435,7 @@ mod tests {
             weights: Weights::default(),
             net: NetOwner::Unknown,
             usage: usage.clone(),
+            disk: None,
         };
         Workload {
             about: Arc::new(About { key: Key::Loose(ContainerId::from(ID)), name: "web".into(), project: None, task: None }),

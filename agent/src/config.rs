@@ -99,6 +99,8 @@ pub struct Docker {
     pub relist: Duration,
     /// Its stats.
     pub stats: stats::Settings,
+    /// Time between two rounds of measuring layers and volumes; `None`: never.
+    pub sizes: Option<Duration>,
 }
 
 /// Amazon ECS.
@@ -284,6 +286,7 @@ impl Values {
         let metadata = self.flag("ecs.metadata");
         let every = self.span("ecs.stats_every", second(1)..=second(3600));
         let tags = self.list("ecs.tags", tag);
+        let sizes = self.read("docker.sizes", sizes_every);
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
         let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
@@ -305,6 +308,7 @@ impl Values {
                 max_containers: max_containers?,
                 relist: relist?,
                 stats: stats::Settings { enabled: stats?, every: stats_every? },
+                sizes: sizes?,
             },
             ecs: Ecs { agent: agent?, metadata: metadata?, task: ecs_task::Settings { every: every?, tags: tags? } },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
@@ -389,6 +393,14 @@ fn choice<'a>(text: &'a str, allowed: &[&str]) -> Result<&'a str, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "allowed is an address and a port: \"127.0.0.1:9464\", \"0.0.0.0:9464\", \"[::1]:9464\"".into())
+}
+
+/// `off`, or how often.
+fn sizes_every(text: &str) -> Result<Option<Duration>, String> {
+    let minute = Duration::from_secs(60);
+    let fits = |every: &Duration| (minute..=minute * 24 * 60).contains(every);
+    let every = || span(text).ok().filter(fits).map(Some).ok_or_else(|| "allowed is \"off\", or \"1m\" to \"24h\"".into());
+    if text == "off" { Ok(None) } else { every() }
 }
 
 /// A label value of every series: short and printable.

@@ -13,6 +13,7 @@ use collector::Collector;
 use collector::roots::{Address, Endpoint, Roots};
 use collector::snapshot::{Cut, Gap};
 use collector::sources::cgroup::Cgroups;
+use collector::sources::docker::sizes::DockerSizes;
 use collector::sources::docker::stats::DockerStats;
 use collector::sources::docker::{self, DockerSource};
 use collector::sources::ecs_agent::{self, EcsAgent};
@@ -143,6 +144,9 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
         sources.push(Box::new(EcsTask::new(roots.ecs_task.clone(), roots.clock, settings.ecs.task.clone())));
     }
     sources.push(Box::new(DockerStats::new(roots.docker.clone(), roots.clock, settings.docker.stats)));
+    if let Some(every) = settings.docker.sizes {
+        sources.push(Box::new(DockerSizes::new(roots.docker.clone(), roots.clock, every)));
+    }
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }

@@ -445,6 +445,7 @@ mod tests {
             weights: Weights::default(),
             net: NetOwner::Unknown,
             usage: usage.clone().into(),
+            disk: None,
         };
         Workload {
             about: Arc::new(About { key: Key::Loose(ContainerId::from(ID)), name: "web".into(), project: None, task: None }),

@@ -163,6 +163,7 @@ pub(crate) fn container(name: &str, cpu: f64, memory: u64, net: NetOwner) -> Con
             weights: Weights::default(),
             net,
             usage: using(memory).into(),
+            disk: None,
         },
         rates: Rates { cpu: Some(Cores(cpu)), ..Rates::default() },
         warnings: Default::default(),

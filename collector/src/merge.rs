@@ -18,7 +18,7 @@ use crate::identity::{ContainerId, Key, TaskId};
 use crate::snapshot::{
     About, Container, ContainerAbout, Cut, Gap, Host, Instance, Launch, Limits, Role, Scope, Seen, Snapshot, SourceName, State, Task, Usage, Workload,
 };
-use crate::sources::{ContainerStats, Containers, Ended, Group, Owner, Reading, RuntimeContainer, Spaces, Stats, Told, Tree, Within};
+use crate::sources::{ContainerStats, Containers, Ended, Group, Owner, Reading, RuntimeContainer, Sizes, Spaces, Stats, Told, Tree, Within};
 use crate::units::{Limit, Stamp};
 
 use draft::Draft;
@@ -57,6 +57,7 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     let mut host = said.host.cloned().unwrap_or_default();
     host.cgroups = said.tree.map(|tree| tree.version);
     host.docker = said.docker.and_then(|docker| docker.docker.clone());
+    host.volumes = said.sizes.and_then(|sizes| sizes.volumes.clone());
     host.instance = said.instance();
     // A machine is in one cluster, and so are all its tasks.
     let of_task = || workloads.iter().find_map(|workload| workload.about.task.as_ref()?.cluster.clone());
@@ -75,7 +76,7 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     let mut gaps = gaps(readings, &said, workloads.is_empty());
     if scope == Scope::Task {
         // Beside its own task a sidecar sees nothing, and is not meant to.
-        gaps.retain(|gap| !matches!(gap.from, SourceName::Cgroup | SourceName::Net | SourceName::Docker | SourceName::DockerStats));
+        gaps.retain(|gap| !matches!(gap.from, SourceName::Cgroup | SourceName::Net | SourceName::Docker | SourceName::DockerStats | SourceName::DockerSizes));
         // Fargate has no metadata service of an instance, and a Managed Instance keeps its own shut.
         let closed = |task: &Workload| matches!(task.about.task.as_ref().and_then(|task| task.launch), Some(Launch::Fargate | Launch::ManagedInstances));
         gaps.retain(|gap| gap.from != SourceName::Imds || !workloads.iter().any(closed));
@@ -109,6 +110,7 @@ struct Said<'a> {
     host: Option<&'a Host>,
     docker: Option<&'a Containers>,
     stats: Option<&'a Stats>,
+    sizes: Option<&'a Sizes>,
     tasks: KnownTasks<'a>,
     instances: BTreeMap<SourceName, &'a Instance>,
 }
@@ -124,6 +126,7 @@ impl<'a> Said<'a> {
                 Some(Told::Host(host)) => said.host = Some(host),
                 Some(Told::Docker(containers)) => said.docker = Some(containers),
                 Some(Told::Stats(stats)) => said.stats = Some(stats),
+                Some(Told::Sizes(sizes)) => said.sizes = Some(sizes),
                 Some(Told::Tasks(told)) => tasks.push((reading.from, told)),
                 Some(Told::Instance(instance)) => drop(said.instances.insert(reading.from, instance)),
                 None => {}
@@ -427,6 +430,7 @@ fn container(one: &SeenContainer<'_>, said: &Said<'_>, networks: &Networks<'_>, 
         weights: group.map(|group| group.weights).or(last.map(|last| last.weights)).unwrap_or_default(),
         net: networks.owner(index),
         usage: Arc::new(Usage { net: networks.of_container(index), sockets: networks.sockets_of_container(index), ..one.usage() }),
+        disk: said.sizes.and_then(|sizes| sizes.layer(one.id)).or(one.before.and_then(|before| before.disk)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one look at a host says, believed and joined: plain data. Identity is shared (`Arc`) from look to look, what a thing uses between snapshot and report.
 
 mod machine;
+mod sizes;
 mod sockets;
 mod task;
 
@@ -15,6 +16,7 @@ use crate::identity::{CgroupPath, ContainerId, Key};
 use crate::units::{Bytes, Cores, Limit, Stamp, seconds};
 
 pub use machine::{Activity, BlockDevice, CpuModes, FileSystem, Link, Machine, Meminfo, Paging, Room, Transfers, Used};
+pub use sizes::{Layer, Volume};
 pub use sockets::{Sockets, Tcp, Udp};
 pub use task::{ClockDrift, Launch, Role, Storage, Task, TaskState};
 
@@ -72,6 +74,9 @@ pub enum SourceName {
     /// The Docker API's stats, where the tree does not show Docker's containers.
     #[serde(rename = "docker-stats")]
     DockerStats,
+    /// The Docker API's measuring of containers' layers and of volumes.
+    #[serde(rename = "docker-sizes")]
+    DockerSizes,
     /// The task metadata endpoint of ECS.
     #[serde(rename = "ecs-task")]
     EcsTask,
@@ -95,6 +100,7 @@ impl SourceName {
             SourceName::Host => "host",
             SourceName::Docker => "docker",
             SourceName::DockerStats => "docker-stats",
+            SourceName::DockerSizes => "docker-sizes",
             SourceName::EcsTask => "ecs-task",
             SourceName::EcsAgent => "ecs-agent",
             SourceName::Ecs => "ecs",
@@ -158,6 +164,9 @@ pub struct Host {
     pub cgroups: Option<CgroupVersion>,
     /// The container runtime's own words.
     pub docker: Option<Arc<Docker>>,
+    /// Docker's volumes, sorted by name, where they are measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<Seen<Arc<[Volume]>>>,
     /// The EC2 instance, by the settings or the metadata service.
     pub instance: Instance,
     /// The short name of the ECS cluster that the machine, or the one task that is seen, belongs to.
@@ -364,6 +373,9 @@ pub struct Container {
     pub net: NetOwner,
     /// What it uses. The network is filled only where `net` is `Own`.
     pub usage: Arc<Usage>,
+    /// What it takes on disk, where that is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Seen<Layer>>,
 }
 
 /// Who a container is. Shared between looks while nothing changes.

@@ -210,6 +210,7 @@ impl State {
         match path {
             "/version" => (200, self.version.lock().unwrap().to_string()),
             "/info" => (200, json!({"DockerRootDir": "/var/lib/docker", "Containers": containers.len()}).to_string()),
+            "/system/df" => (200, json!({"Volumes": null}).to_string()),
             "/_ping" => (200, "OK".into()),
             "/containers/json" => (200, Value::Array(containers.iter().map(|(row, _)| row.clone()).collect()).to_string()),
             _ => {

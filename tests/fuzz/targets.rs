@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use collector::roots::{Address, Clock, Roots};
 use collector::sources::cgroup::{mounts, seldom, v1, v2};
-use collector::sources::docker::{self, DockerSource, stats};
+use collector::sources::docker::{self, DockerSource, sizes, stats};
 use collector::sources::host::{blocks, links, machine, mounted};
 use collector::sources::imds::{self, Imds};
 use collector::sources::net::{dev, processes, sockets};
@@ -34,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("docker_inspect", docker_inspect),
     ("docker_events", docker_events),
     ("docker_stats", docker_stats),
+    ("docker_sizes", docker_sizes),
     ("answers", answers),
     ("imds", metadata),
     ("settings", settings),
@@ -177,6 +178,11 @@ fn docker_stats(bytes: &[u8]) {
     assert_eq!(distinct.len(), devices.len(), "one row a device");
     let net = sample.usage.net.map(|net| net.is).unwrap_or_default();
     assert!(net.len() <= dev::MOST_INTERFACES && net.is_sorted_by(|a, b| a.name < b.name) && net.iter().all(|one| &*one.name != "lo"), "each once, sorted");
+}
+
+fn docker_sizes(bytes: &[u8]) {
+    let (layers, volumes) = sizes::read_both(bytes);
+    assert!(layers <= bytes.len() && volumes <= 1000, "a row each, of volumes the largest");
 }
 
 fn answers(bytes: &[u8]) {

@@ -433,7 +433,29 @@ def without_the_tree(lab, check):
         hidden.stop()
 
 
+def sizes(lab, check):
+    """What a container wrote to its layer and a volume holds, as Docker measures it for us; without the setting nothing is measured."""
+    volume = f"tare-lab-{time.monotonic_ns()}"
+    lab.docker("volume", "create", volume)
+    burner = Burner(lab, "cache 24M /written cache 8M /kept/file report rest", "-v", f"{volume}:/kept")
+    other = Tare(lab.binary, lab.dockerd.socket, lab.folder / "sizes.log", {"TARE_DOCKER_SIZES": "1m"})
+    try:
+        burner.reports(1)
+        block = os.statvfs(lab.folder).f_frsize
+        written = lambda report: ((find(report, burner.id) or {}).get("disk") or {}).get("is", {}).get("written")
+        # The first round may have come before the files were there; the second is a minute later.
+        row = other.until("sizes", lambda report: find(report, burner.id) if (written(report) or 0) >= 24 * MIB else None, within=90)
+        check.between("written to its layer, bytes", 24 * MIB, row["disk"]["is"]["written"], 24 * MIB + block)
+        check.between("its image, bytes", 1, row["disk"]["is"]["image"], 64 * MIB)
+        said = next((one for one in other.report()["host"]["volumes"]["is"] if one["name"] == volume), {})
+        check.between("in the volume, bytes", 8 * MIB, said.get("size") or 0, 8 * MIB + block)
+        check.equal("containers that have it", 1, said.get("users"))
+        check.equal("measured where nobody asks", False, "disk" in find(lab.tare.report(), burner.id))
+    finally:
+        other.stop()
+
+
 ALL = [
     cpu, memory, kernel_files, disk, network, shared_network, host_network, throttling,
-    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, without_the_tree, image, short_lives,
+    out_of_memory, started_again, restarts, health, compose, labels, docker_stats, one_look, without_the_tree, sizes, image, short_lives,
 ]

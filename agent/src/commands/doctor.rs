@@ -11,7 +11,7 @@ use collector::snapshot::{CgroupVersion, Gap, Market, SourceName, State};
 use collector::units::Bytes;
 
 use crate::args::FailOn;
-use crate::config::Settings;
+use crate::config::{Settings, span_text};
 use crate::cost::{Price, PriceBasis};
 use crate::report::Report;
 
@@ -183,6 +183,17 @@ fn docker(found: &mut Vec<Finding>, report: &Report, settings: &Settings) {
         (None, None) => found.push(codes::DOCKER_OFF.found("Docker is not asked: docker.socket is empty".into())),
         (None, Some(_)) => {}
     }
+    sizes(found, report, settings);
+}
+
+/// When layers were last measured; a look alone, as doctor's own, never waits for that.
+fn sizes(found: &mut Vec<Finding>, report: &Report, settings: &Settings) {
+    let Some(every) = settings.docker.sizes.filter(|_| report.host.seen.docker.is_some()) else { return };
+    let every = span_text(every);
+    let containers = report.workloads.iter().flat_map(|row| &row.containers).filter_map(|one| one.seen.disk).filter_map(|disk| disk.at.wall);
+    let last = containers.chain(report.host.seen.volumes.as_ref().and_then(|volumes| volumes.at.wall)).max();
+    let when = last.map_or("not yet at this look".to_owned(), |at| format!("last at {}", at.strftime("%Y-%m-%d %H:%M:%S UTC")));
+    found.push(codes::SIZES.found(format!("layers and volumes are measured every {every}, {when}")));
 }
 
 fn instance(found: &mut Vec<Finding>, report: &Report, settings: &Settings) {
@@ -234,8 +245,11 @@ fn age(price: &Price, today: Option<Date>) -> Option<Finding> {
 fn of_gap(gap: &Gap, report: &Report) -> Finding {
     let code = codes::of_gap(gap);
     let (why, fix) = gap.why.split_once("; fix: ").map_or((&*gap.why, None), |(why, fix)| (why, Some(fix)));
-    let what =
-        if matches!(gap.from, SourceName::Docker | SourceName::DockerStats | SourceName::Imds) { why.to_owned() } else { format!("{}: {why}", gap.what) };
+    let what = if matches!(gap.from, SourceName::Docker | SourceName::DockerStats | SourceName::DockerSizes | SourceName::Imds) {
+        why.to_owned()
+    } else {
+        format!("{}: {why}", gap.what)
+    };
     let mut finding = code.found(what);
     if let Some(fix) = fix {
         finding.fix = Some(fix.into());

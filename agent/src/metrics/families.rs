@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use collector::identity::{Key, TaskArn};
 use collector::snapshot::{
     CgroupVersion, CpuSplit, Disk, Gap, Health, Launch, Market, Memory, NetOwner, Own, Pressure, Stall, State, Storage, Task, Tcp, Throttling, Udp, Usage,
+    Volume,
 };
 use collector::units::{Bytes, Cores, Ratio};
 
@@ -184,6 +185,23 @@ pub static FILE_SYSTEM: Family<Disk> = Family {
     metrics: &[
         metric("host.filesystem.capacity", Unit::Bytes, Gauge, Standard, "Size of the file system.", One(|d| bytes(Some(d.size)))),
         metric("host.filesystem.available", Unit::Bytes, Gauge, Essential, "What an unprivileged process may still write.", One(|d| bytes(Some(d.available)))),
+    ],
+};
+
+/// A volume of Docker's.
+pub static VOLUME: Family<Volume> = Family {
+    title: "Volumes",
+    labels: &[CLUSTER, HOST_NAME, label("volume", "tare.volume")],
+    metrics: &[
+        metric("host.volume.used", Unit::Bytes, Gauge, Standard, "Size of its files. Where `docker.sizes` asks for it.", One(|v| bytes(v.size))),
+        metric(
+            "host.volume.users",
+            Unit::Of("container"),
+            Gauge,
+            Detail,
+            "Containers that have it, those that do not run among them.",
+            One(|v| count(v.users)),
+        ),
     ],
 };
 
@@ -413,6 +431,22 @@ pub static CONTAINER: Table<ContainerRow> = Table {
                 Standard,
                 "1 where the runtime says that the kernel killed it for memory.",
                 One(|c| c.seen.oom.map(|killed| Value::Count(killed.into()))),
+            ),
+            metric(
+                "container.disk.used",
+                Unit::Bytes,
+                Gauge,
+                Standard,
+                "What it has written to its own layer, volumes not included. Where `docker.sizes` asks for it; `tare_source_read_age_seconds` says how old it is.",
+                One(|c| bytes(c.seen.disk?.is.written)),
+            ),
+            metric(
+                "container.disk.image",
+                Unit::Bytes,
+                Gauge,
+                Detail,
+                "The image below its own layer, shared by all who use it. Where `docker.sizes` asks for it.",
+                One(|c| bytes(c.seen.disk?.is.image)),
             ),
             metric("container.start_time", Unit::Seconds, Gauge, Standard, "When this run started, since 1970.", One(|c| moment(c.seen.started))),
             metric("container.end_time", Unit::Seconds, Gauge, Detail, "When it ended, since 1970.", One(|c| moment(c.seen.ended))),

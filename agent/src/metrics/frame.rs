@@ -14,7 +14,7 @@ use collector::snapshot::{About, ContainerAbout, Usage};
 use super::block::{Block, Naming, Part, Rank, RowKey};
 use super::choice::Choice;
 use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
-use super::families::{self, ELSEWHERE, FILE_SYSTEM, GAP, HOST_PRICE_INFO, OWN, SOURCE, has_ended, network};
+use super::families::{self, ELSEWHERE, FILE_SYSTEM, GAP, HOST_PRICE_INFO, OWN, SOURCE, VOLUME, has_ended, network};
 use super::labels::LabelSet;
 use super::page::Page;
 use super::schema::Table;
@@ -30,6 +30,7 @@ pub struct Frame {
     host: Blocks<HostRow>,
     price_info: Block,
     file_system: Block,
+    volume: Block,
     block_device: Block,
     mount: Block,
     link: Block,
@@ -78,6 +79,7 @@ impl Frame {
             host,
             price_info: Block::info(&HOST_PRICE_INFO).chosen(choice),
             file_system: Block::of(&FILE_SYSTEM).chosen(choice),
+            volume: Block::of(&VOLUME).chosen(choice),
             block_device: Block::of(&BLOCK_DEVICE).chosen(choice),
             mount: Block::of(&MOUNT).chosen(choice),
             link: Block::of(&LINK).chosen(choice),
@@ -88,7 +90,7 @@ impl Frame {
 
     /// The blocks, in the order they are told.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.block_device, &self.mount, &self.link, &self.source, &self.gap];
+        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.volume, &self.block_device, &self.mount, &self.link, &self.source, &self.gap];
         self.container.blocks().into_iter().chain(self.workload.blocks()).chain(self.host.blocks()).chain(rest)
     }
 
@@ -123,6 +125,7 @@ impl Frame {
             &mut self.elsewhere,
             &mut self.price_info,
             &mut self.file_system,
+            &mut self.volume,
             &mut self.block_device,
             &mut self.mount,
             &mut self.link,
@@ -152,6 +155,10 @@ impl Frame {
         for disk in &host.seen.disks {
             let row = self.file_system.row_below(above, 0, "filesystem", Part::Name(disk.what.clone()));
             self.file_system.put(0, &FILE_SYSTEM, row, disk, false);
+        }
+        for volume in host.seen.volumes.iter().flat_map(|volumes| &*volumes.is) {
+            let row = self.volume.row_below(above, 0, "volume", Part::Name(volume.name.clone()));
+            self.volume.put(0, &VOLUME, row, volume, false);
         }
         for device in host.seen.machine.iter().flat_map(|machine| &machine.disks).flat_map(|disks| &disks.is) {
             let row = self.block_device.row_below(above, 0, "device", Part::BlockDevice(device.device, device.name.clone()));

@@ -70,6 +70,15 @@ impl<'a> Row<'a> {
         self.cost()?.otherwise.iter().find(|otherwise| matches!(otherwise.on, Elsewhere::Fargate { .. }))
     }
 
+    /// What it has written to its own layer, or its containers to theirs, as far as each is known.
+    fn layer(&self) -> Option<Bytes> {
+        let written = |one: &ContainerRow| one.seen.disk?.is.written;
+        match self.inner {
+            Some(inner) => written(inner),
+            None => self.workload.containers.iter().map(written).reduce(|sum, one| Some(Bytes(sum?.0.saturating_add(one?.0)))).flatten(),
+        }
+    }
+
     fn restarts(&self) -> Option<u64> {
         match self.inner {
             Some(inner) => inner.seen.restarts,
@@ -228,9 +237,10 @@ pub const FIELDS: &[Field] = &[
     figure("net", &["network"], Unit::BytesPerSecond, "NET", |row| number(sum(row.rates().received, row.rates().sent))),
     figure("received", &["net_in"], Unit::BytesPerSecond, "NET IN", |row| number(row.rates().received)),
     figure("sent", &["net_out"], Unit::BytesPerSecond, "NET OUT", |row| number(row.rates().sent)),
-    figure("io", &["disk"], Unit::BytesPerSecond, "IO", |row| number(sum(io(row, |rate| rate.read), io(row, |rate| rate.written)))),
+    figure("io", &[], Unit::BytesPerSecond, "IO", |row| number(sum(io(row, |rate| rate.read), io(row, |rate| rate.written)))),
     figure("read", &[], Unit::BytesPerSecond, "READ", |row| number(io(row, |rate| rate.read))),
     figure("written", &[], Unit::BytesPerSecond, "WRITTEN", |row| number(io(row, |rate| rate.written))),
+    figure("disk", &["layer"], Unit::Bytes, "DISK", |row| bytes(row.layer())),
     Field { share: Some("pids_of_limit"), ..figure("pids", &[], Unit::Count, "PIDS", |row| count(row.usage().pids.map(|seen| seen.is))) },
     figure("pids_of_limit", &[], Unit::Share, "PIDS/LIMIT", |row| ratio(row.rates().pids_of_limit)),
     figure("pids_limit", &[], Unit::Count, "PIDS LIMIT", |row| limit(limits(row).pids, |pids| pids as f64)),

@@ -78,6 +78,7 @@ pub fn container(id: &str, name: Option<&str>) -> ContainerRow {
             weights: Weights::default(),
             net: NetOwner::Unknown,
             usage: Arc::default(),
+            disk: None,
         },
         rates: Rates::default(),
         warnings: smallvec![],

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::{CgroupPath, PodUid, TaskId};
-use crate::snapshot::{Asked, CgroupVersion, Compose, Cpu, Docker, Interface, Limits, Memory, Net, NetOwner, Remainder, Seen, Traffic, Weights};
+use crate::snapshot::{Asked, CgroupVersion, Compose, Cpu, Docker, Interface, Layer, Limits, Memory, Net, NetOwner, Remainder, Seen, Traffic, Volume, Weights};
 use crate::sources::{Network, Space, SpaceOf};
 use crate::units::{Bytes, Cores, Limit};
 
@@ -624,4 +624,28 @@ proptest! {
             before = Some(now);
         }
     }
+}
+
+#[test]
+fn sizes_stand_with_the_containers_they_were_measured_of() {
+    let at = |second| Stamp { wall: Timestamp::from_second(second).ok(), boot: None };
+    let layer = |written| Layer { written: Some(Bytes(written)), image: Some(Bytes(9)) };
+    let volume = Volume { name: "data".into(), driver: None, size: Some(Bytes(5)), users: Some(1) };
+    let sizes = |second, of: &[(&str, u64)]| {
+        let layers = of.iter().map(|(id, written)| (ContainerId::from(*id), layer(*written))).collect();
+        let seen = Seen { at: at(second), from: SourceName::DockerSizes, is: () };
+        let volumes = Some(Seen { at: seen.at, from: seen.from, is: [volume.clone()].into() });
+        reading(SourceName::DockerSizes, Told::Sizes(Sizes { layers: Some(Seen { at: seen.at, from: seen.from, is: layers }), volumes }))
+    };
+    let disks = |snapshot: &Snapshot| -> Vec<_> {
+        snapshot.workloads.iter().flat_map(|one| &one.containers).map(|one| one.disk.map(|disk| (disk.at, disk.is))).collect()
+    };
+    let both = || docker(vec![named("a", "a"), named("b", "b")]);
+    let first = merge(&[both(), sizes(1, &[("a", 4), ("z", 7)])], None);
+    assert_eq!(disks(&first), [Some((at(1), layer(4))), None]);
+    assert_eq!(first.host.volumes.as_ref().map(|seen| seen.is.to_vec()), Some(vec![volume.clone()]));
+    // One that has ended is not measured any more: what it had written is known from before.
+    let second = merge(&[both(), sizes(2, &[("b", 0)])], Some(&first));
+    assert_eq!(disks(&second), [Some((at(1), layer(4))), Some((at(2), layer(0)))]);
+    assert_eq!(merge(&[both()], None).host.volumes, None);
 }

@@ -24,7 +24,8 @@ use jiff::Timestamp;
 use crate::identity::{CgroupPath, ContainerId, TaskId};
 pub use crate::identity::{Owner, Within};
 use crate::snapshot::{
-    Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Limits, Net, Seen, Sockets, SourceName, State, Task, TaskState, Usage, Weights,
+    Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Layer, Limits, Net, Seen, Sockets, SourceName, State, Task, TaskState, Usage,
+    Volume, Weights,
 };
 use crate::units::Stamp;
 
@@ -96,6 +97,8 @@ pub enum Told {
     Docker(Containers),
     /// What Docker's stats say of containers that the tree does not show.
     Stats(Stats),
+    /// What Docker measured on its disk.
+    Sizes(Sizes),
     /// ECS tasks.
     Tasks(Tasks),
     /// The EC2 instance.
@@ -227,6 +230,24 @@ pub struct Stats {
     pub containers: Vec<ContainerStats>,
     /// Online CPUs of the daemon's machine.
     pub online: Option<u32>,
+}
+
+/// What Docker measured on its disk, each when it last could.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sizes {
+    /// Of the containers that ran. Sorted by id, each once.
+    pub layers: Option<Seen<Arc<[(ContainerId, Layer)]>>>,
+    /// Sorted by name.
+    pub volumes: Option<Seen<Arc<[Volume]>>>,
+}
+
+impl Sizes {
+    /// That of one container.
+    pub fn layer(&self, id: &ContainerId) -> Option<Seen<Layer>> {
+        let seen = self.layers.as_ref()?;
+        let at = seen.is.binary_search_by(|(one, _)| one.cmp(id)).ok()?;
+        Some(Seen { at: seen.at, from: seen.from, is: seen.is[at].1 })
+    }
 }
 
 /// One container, by Docker's stats.

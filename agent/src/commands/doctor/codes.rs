@@ -59,6 +59,8 @@ codes! {
         costs "what these containers use is unknown or old"
         fix "see the daemon's log: journalctl -u docker";
 
+    SIZES "TARE-009" Ok "layers and volumes are measured, or will be";
+
     DOCKER "TARE-010" Ok "Docker answers";
     NO_SOCKET "TARE-011" Warning "there is no Docker socket"
         costs "names, images, health, restarts and exit codes are unknown"
@@ -82,6 +84,9 @@ codes! {
         costs "some containers have no name, image, health or restarts"
         fix "see the daemon's log: journalctl -u docker";
     DOCKER_OFF "TARE-018" Ok "Docker is not asked, as set";
+    SIZES_PART "TARE-019" Warning "Docker does not measure layers or volumes"
+        costs "what containers have written, or how large volumes are, is unknown or old"
+        fix "see the daemon's log, or set docker.sizes to \"off\"";
 
     INSTANCE "TARE-020" Ok "the EC2 instance is known";
     HOP_LIMIT "TARE-021" Warning "the metadata service's answer does not reach this container"
@@ -165,6 +170,7 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
             SourceName::Cgroup => &TREE_FILES,
             SourceName::Docker => &DOCKER_ODD,
             SourceName::DockerStats => &STATS_PART,
+            SourceName::DockerSizes => &SIZES_PART,
             SourceName::EcsTask | SourceName::EcsAgent | SourceName::Ecs => &ECS_ODD,
             SourceName::Imds => &IMDS_ODD,
             SourceName::Net => &NETWORK,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::civil::date;
 
-use collector::snapshot::Docker;
+use collector::snapshot::{Docker, Layer, Seen};
+use collector::units::Stamp;
 
 use super::*;
 use crate::sample;
@@ -86,7 +87,7 @@ error    TARE-061  127.0.0.1:9464 cannot be served on: Address already in use
 
 #[test]
 fn reasons_of_sources_have_their_codes() {
-    use SourceName::{Cgroup, Docker, DockerStats, Host, Imds, Net};
+    use SourceName::{Cgroup, Docker, DockerSizes, DockerStats, Host, Imds, Net};
     for (from, what, why, code) in [
         (Cgroup, "containers", "no cgroup tree with a controller is mounted below /sys", "TARE-002"),
         (Cgroup, "memory.stat", "of cgroup /a cannot be read: Permission denied (os error 13)", "TARE-003"),
@@ -101,6 +102,7 @@ fn reasons_of_sources_have_their_codes() {
         (Docker, "containers", "/x: no answer within 2 s", "TARE-016"),
         (Docker, "containers", "2 containers could not be inspected", "TARE-017"),
         (DockerStats, "containers", "2 containers did not answer within 4 s", "TARE-008"),
+        (DockerSizes, "sizes", "the size of volumes is unknown or old: HTTP 500", "TARE-019"),
         (Imds, "instance", "http://169.254.169.254: no answer within 1 s: not EC2, or blocked", "TARE-022"),
         (Imds, "instance", "a proxy stands in between", "TARE-023"),
         (Net, "network", "no process of 3 containers could be looked at", "TARE-040"),
@@ -128,6 +130,24 @@ fn containers_that_the_tree_does_not_show_are_a_finding_with_its_price() {
     }
     let said = format!("Docker's stats measure {} of {all} containers: the cgroup tree does not show them", all - 1);
     assert_eq!(levels(&report), (Some(Level::Warning), Some(said)));
+}
+
+#[test]
+fn sizes_are_a_finding_where_somebody_asks_for_them() {
+    let said = |report: &Report, settings: &Settings| {
+        let found = findings(report, settings, &Facts::default());
+        found.into_iter().find(|finding| finding.code == "TARE-009").map(|finding| finding.what)
+    };
+    let (mut report, mut settings) = (ec2(), settings());
+    assert_eq!(said(&report, &settings), None);
+    settings.docker.sizes = Some(std::time::Duration::from_secs(900));
+    assert_eq!(said(&report, &settings).unwrap(), "layers and volumes are measured every 15m, not yet at this look");
+    let at = Stamp { wall: "2026-03-02T10:00:20Z".parse().ok(), boot: None };
+    let container = report.workloads.iter_mut().flat_map(|row| &mut row.containers).next().unwrap();
+    container.seen.disk = Some(Seen { at, from: SourceName::DockerSizes, is: Layer::default() });
+    assert_eq!(said(&report, &settings).unwrap(), "layers and volumes are measured every 15m, last at 2026-03-02 10:00:20 UTC");
+    report.host.seen.docker = None;
+    assert_eq!(said(&report, &settings), None, "without a Docker there is nothing to measure");
 }
 
 #[test]

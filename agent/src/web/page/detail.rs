@@ -22,6 +22,7 @@ pub(super) fn main(row: &WorkloadRow, report: &Report, history: &History) -> Mar
     let bytes = if let Limit::Of(bytes) = seen.limits.memory { Some(bytes.0 as f64) } else { None };
     let asked = |asked: Option<f64>| asked.map(|asked| ("asked", asked as f32));
     let key = &seen.about.key;
+    let measured = row.containers.iter().any(|one| one.seen.disk.is_some());
     html! {
         p.back { a href="/" { "all that runs here" } }
         h2 { (seen.about.name) " " span class=(tone(bad)) { (word) } }
@@ -45,9 +46,9 @@ pub(super) fn main(row: &WorkloadRow, report: &Report, history: &History) -> Mar
                     caption #containers { "Its containers" }
                     thead { tr {
                         th scope="col" { "Container" } th scope="col" { "Image" } th.num scope="col" { "CPU" } th.num scope="col" { "Memory" }
-                        th.num.mid scope="col" { "of limit" } th.num scope="col" { "Restarts" } th.num scope="col" { "Exit code" } th.num.mid scope="col" { "Started" }
+                        th.num.mid scope="col" { "of limit" } @if measured { th.num scope="col" { "Disk" } } th.num scope="col" { "Restarts" } th.num scope="col" { "Exit code" } th.num.mid scope="col" { "Started" }
                     } }
-                    tbody { @for container in &row.containers { (line(container, row.containers.len() > 1)) } }
+                    tbody { @for container in &row.containers { (line(container, row.containers.len() > 1, measured)) } }
                 }
             }
         }
@@ -61,8 +62,8 @@ fn held(asked: Option<String>, limit: Option<String>) -> Markup {
     }
 }
 
-/// `apart`: its warnings are not those of the workload alone.
-fn line(row: &ContainerRow, apart: bool) -> Markup {
+/// `apart`: its warnings are not those of the workload alone. `measured`: what somebody here has written to disk is known.
+fn line(row: &ContainerRow, apart: bool, measured: bool) -> Markup {
     let seen = &row.seen;
     let (word, bad) = state(seen.state, Some(row));
     let figure = |text: Option<String>| text.map_or_else(unknown, |text| html! { (text) });
@@ -73,6 +74,7 @@ fn line(row: &ContainerRow, apart: bool) -> Markup {
             td.num { (figure(row.rates.cpu.map(figures::cores))) }
             td.num { (figure(memory(&seen.usage).map(|used| used.to_string()))) }
             td.num.mid { (figure(row.rates.memory_of_limit.map(figures::percent))) }
+            @if measured { td.num { (figure(seen.disk.and_then(|disk| disk.is.written).map(|written| written.to_string()))) } }
             td.num { (figure(seen.restarts.map(|restarts| restarts.to_string()))) }
             td.num { (figure(seen.exit.map(|exit| exit.to_string()))) }
             td.num.mid { (figure(seen.started.map(|started| started.strftime("%Y-%m-%d %H:%M UTC").to_string()))) }

@@ -6,6 +6,7 @@
 
 pub(super) mod answers;
 mod events;
+pub mod sizes;
 pub mod stats;
 mod trouble;
 

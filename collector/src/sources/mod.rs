@@ -236,10 +236,13 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sizes {
     /// Of the containers that ran. Sorted by id, each once.
-    pub layers: Option<Seen<Arc<[(ContainerId, Layer)]>>>,
+    pub layers: Option<Seen<Layers>>,
     /// Sorted by name.
     pub volumes: Option<Seen<Arc<[Volume]>>>,
 }
+
+/// Containers and what they take on disk.
+pub type Layers = Arc<[(ContainerId, Layer)]>;
 
 impl Sizes {
     /// That of one container.

@@ -97,11 +97,12 @@ impl Page {
             inner.of = Some(published.at);
             inner.views.clear();
         }
-        // The address as we would write it: what we pass over makes no view of its own.
+        // The address as we would write it. What says that it passed something over is not kept.
         let workload = if path == "/" { None } else { Some(query::key(asked)?) };
         let query = Query::read(asked);
         let address = workload.as_ref().map_or_else(|| query.address(), query::workload);
-        if let Some(view) = inner.views.iter_mut().find(|view| view.address == address) {
+        let is_kept = workload.is_some() || query.unknown.is_none();
+        if let Some(view) = inner.views.iter_mut().find(|view| is_kept && view.address == address) {
             return Some(view.answer(coding));
         }
         let report = &published.report;
@@ -117,6 +118,9 @@ impl Page {
         };
         let mut view = View { address, plain: Bytes::from(whole(report, body).into_string()), packed: None };
         let answer = view.answer(coding);
+        if !is_kept {
+            return Some(answer);
+        }
         if inner.views.len() == VIEWS {
             inner.views.remove(0);
         }

@@ -42,6 +42,9 @@ pub(super) fn main(report: &Report, query: &Query, history: &History, today: Opt
             @if query.all { input type="hidden" name="all" value="1"; }
             button { "Apply" }
         }
+        @if let Some(word) = &query.unknown {
+            p.note { "“" (word) "” in the address means nothing here: sort is one of " (Query::sorts()) ", with - before it the other way round; q filters, all=1 shows every unit" }
+        }
         @if rows.is_empty() && all > 0 {
             p.note { "nothing here has “" (query.filter) "” in its name, project, image or state. " a href={ (Query { filter: String::new(), ..query.clone() }.address()) } { "show all" } }
         } @else if rows.is_empty() {

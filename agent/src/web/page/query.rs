@@ -1,4 +1,4 @@
-//! What the address asks of the page: order, filter, one workload. Unknown words are passed over: an old link still opens.
+//! What the address asks of the page: order, filter, one workload. Unknown words are said and passed over: an old link still opens.
 
 use std::fmt::Write;
 
@@ -15,6 +15,8 @@ pub(super) struct Query {
     pub(super) filter: String,
     /// Every quiet unit has its row.
     pub(super) all: bool,
+    /// The first word that nothing is known by, as it stands in the address; no part of the view.
+    pub(super) unknown: Option<String>,
 }
 
 /// What rows are sorted by.
@@ -58,13 +60,26 @@ impl Query {
                     let (word, back) = value.strip_prefix('-').map_or((&*value, false), |word| (word, true));
                     query.sort = Sort::ALL.iter().find(|(_, known)| *known == word).map(|(sort, _)| *sort);
                     query.back = back && query.sort.is_some();
+                    if query.sort.is_none() && !word.is_empty() {
+                        query.wonder(&name, &value);
+                    }
                 }
                 "q" => query.filter = value.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect(),
                 "all" => query.all = value == "1",
-                _ => {}
+                _ => query.wonder(&name, &value),
             }
         }
         query
+    }
+
+    fn wonder(&mut self, name: &str, value: &str) {
+        let word = if value.is_empty() { name.to_owned() } else { format!("{name}={value}") };
+        self.unknown.get_or_insert_with(|| word.chars().filter(|c| !c.is_control()).take(40).collect());
+    }
+
+    /// What can be sorted by, for people.
+    pub(super) fn sorts() -> String {
+        Sort::ALL.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
     }
 
     /// The address of the view with another order: the same once more turns it round.
@@ -168,6 +183,11 @@ mod tests {
             ("q=%0a%00", "/"),
         ] {
             assert_eq!(Query::read(text).address(), address, "{text}");
+        }
+        for (text, unknown) in
+            [("sort=cpu&q=x&all=1", None), ("sort=", None), ("sort=-size&frob", Some("sort=-size")), ("frob", Some("frob")), ("a%0a=%00b", Some("a=b"))]
+        {
+            assert_eq!(Query::read(text).unknown.as_deref(), unknown, "{text}");
         }
         assert_eq!(Query::read("sort=cpu").sorted_by(Sort::Cpu), "/?sort=-cpu");
         assert_eq!(Query::read("sort=-cpu").sorted_by(Sort::Cpu), "/?sort=cpu");

@@ -97,6 +97,8 @@ fn rows_are_sorted_and_filtered_by_the_address() {
         assert_eq!(names(&view(asked)), expected, "{asked}");
     }
     assert!(view("sort=-cpu").contains("aria-sort=\"ascending\"><a href=\"/?sort=cpu\">CPU</a>"));
+    assert!(view("sort=-%3Cb%3E").contains("“sort=-&lt;b&gt;” in the address means nothing here: sort is one of name, cpu,"), "an unknown word is said");
+    assert!(!view("sort=cpu&q=x&all=1").contains("means nothing here"));
     assert!(view("q=%3Cb%3E").contains("nothing here has “&lt;b&gt;”"), "what was asked is text, too");
 }
 
@@ -162,7 +164,9 @@ fn a_host_without_a_price_or_without_anything_says_so() {
 fn views_are_made_once_and_only_a_few_are_kept() {
     let (page, first) = (Page::default(), published(sample::report()));
     let at = |asked: &str, published: &Published| page.view("/", asked, Coding::Identity, published).unwrap().into_body().0[0].as_ptr();
-    assert_eq!(at("sort=cpu", &first), at("sort=cpu&x=1", &first), "what is passed over makes no view");
+    assert_eq!(at("sort=cpu", &first), at("sort=cpu&q=", &first), "one view, however it is asked for");
+    at("sort=cpu&x=1", &first);
+    assert_eq!(page.locked().views.len(), 1, "what says that it passed something over is not kept");
     for n in 0..100 {
         at(&format!("q={n}"), &first);
     }

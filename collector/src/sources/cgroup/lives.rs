@@ -56,6 +56,8 @@ struct Heard {
     cut: u64,
     /// The kernel threw events away since the last look.
     lost: bool,
+    /// The thread broke since the last look, and begins anew.
+    broke: bool,
 }
 
 /// A folder that containers, or folders of containers, appear in.
@@ -88,6 +90,9 @@ impl Lives {
         let mut say = |why: String| gaps.push(gap(WHAT, &why));
         if self.thread.is_finished() {
             say("a bug in Tare: its thread ended; containers that come and go between two looks leave no figures".into());
+        }
+        if std::mem::take(&mut heard.broke) {
+            say("a bug in Tare: its thread broke and begins anew; some containers that came and went between two looks leave no figures".into());
         }
         if let Some((folders, errno)) = heard.refused {
             say(match errno {

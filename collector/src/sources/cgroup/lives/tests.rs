@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::burst::{Life, STEP, pace};
-use super::watcher::Watcher;
+use super::watcher::{Watcher, persist};
 use super::*;
 use crate::identity::{Owner, Within};
 use crate::roots::{Address, Clock, Endpoint, Layers, Roots};
@@ -272,4 +272,31 @@ fn a_host_that_refuses_to_be_watched_says_what_that_costs() {
     let said = unwatched(Errno::MFILE).why.to_string();
     assert!(said.starts_with("containers that come and go between two looks leave no figures: inotify: Too many open files"), "{said}");
     assert!(said.ends_with("raise fs.inotify.max_user_instances or the limit on open files"), "{said}");
+}
+
+#[test]
+fn what_breaks_is_begun_anew_after_ever_longer_pauses() {
+    let second = Duration::from_secs(1);
+    let rests = std::cell::RefCell::new(Vec::new());
+    let rest = |pause: Duration| {
+        rests.borrow_mut().push(pause.as_secs());
+        false
+    };
+    let mut runs = 0;
+    persist(second, rest, || {
+        runs += 1;
+        runs == 9
+    });
+    assert_eq!((runs, rests.take()), (9, vec![1, 2, 4, 8, 16, 32, 60, 60]));
+    // Told to stop while it rests.
+    let mut runs = 0;
+    persist(
+        second,
+        |_| true,
+        || {
+            runs += 1;
+            false
+        },
+    );
+    assert_eq!(runs, 1);
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{ReadFlags, Reader, remove_watch};
@@ -25,6 +26,40 @@ const MOST_GROWN: usize = 10_000;
 /// No runtime nests its folders deeper.
 const DEEPEST: usize = 24;
 
+/// The pause after it broke; each further one is twice as long, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Why it listens no more.
+enum End {
+    Stopped,
+    Broke,
+}
+
+/// Runs `work` again and again until it says that it was stopped, or `rest`, asked to pause so long, says so.
+pub(super) fn persist(first: Duration, rest: impl Fn(Duration) -> bool, mut work: impl FnMut() -> bool) {
+    let mut pause = first;
+    loop {
+        let began = Instant::now();
+        if work() {
+            return;
+        }
+        // One that went well for longer than it would rest has recovered.
+        pause = if began.elapsed() > LONGEST_PAUSE { first } else { pause };
+        if rest(pause) {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Waits so long, or less where the other end is closed.
+fn is_closed_within(stop: &UnixStream, pause: Duration) -> bool {
+    let timeout = Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
+    let mut ends = [PollFd::new(stop, PollFlags::IN)];
+    poll(&mut ends, Some(&timeout)).is_ok() && !ends[0].revents().is_empty()
+}
+
 pub(super) struct Watcher {
     shared: Arc<Shared>,
     files: Files,
@@ -44,8 +79,26 @@ impl Watcher {
         Watcher { shared, files, stop, clock, young: HashMap::new(), grown: HashMap::new(), open: OPEN }
     }
 
-    /// Until the other end of `stop` is closed.
+    /// Until the other end of `stop` is closed. What breaks is begun anew, with the folders that are watched: who was followed then is not any more.
     pub(super) fn run(mut self) {
+        let stop = self.stop.try_clone();
+        persist(
+            FIRST_PAUSE,
+            |pause| stop.as_ref().is_ok_and(|stop| is_closed_within(stop, pause)),
+            || {
+                let end = catch_unwind(AssertUnwindSafe(|| self.listen()));
+                if end.is_err() {
+                    let lost = (self.young.len() + self.grown.len()) as u64;
+                    (self.young, self.grown) = (HashMap::new(), HashMap::new());
+                    let mut heard = self.shared.heard();
+                    (heard.broke, heard.cut) = (true, heard.cut + lost);
+                }
+                matches!(end, Ok(End::Stopped))
+            },
+        );
+    }
+
+    fn listen(&mut self) -> End {
         let mut buffer = [MaybeUninit::uninit(); 8 << 10];
         let mut read = Instant::now();
         loop {
@@ -56,13 +109,14 @@ impl Watcher {
             match poll(&mut ends, timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "new containers are not heard of any more");
-                    return;
+                    tracing::warn!(%error, "new containers are not heard of for a while");
+                    self.shared.heard().broke = true;
+                    return End::Broke;
                 }
             }
             let [heard, stopped] = ends.map(|end| !end.revents().is_empty());
             if stopped {
-                return;
+                return End::Stopped;
             }
             if heard {
                 self.hear(&mut buffer);

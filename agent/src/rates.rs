@@ -93,10 +93,10 @@ pub fn carry(rates: &mut Rates, limits: &Limits, (then, before): (&Rates, &Usage
     }
 }
 
-/// Whether both are one reading of the one source that has a pace of its own. One of the kernel's files that comes twice was late: it tells nothing of now.
+/// Whether both are one reading of a source that has a pace of its own. One of the kernel's files that comes twice was late: it tells nothing of now.
 fn same<T>(before: &Option<Seen<T>>, now: &Option<Seen<T>>) -> bool {
     let (Some(before), Some(now)) = (before, now) else { return false };
-    before.at == now.at && before.from == now.from && now.from == SourceName::DockerStats
+    before.at == now.at && before.from == now.from && matches!(now.from, SourceName::DockerStats | SourceName::EcsTask)
 }
 
 /// Rates of a workload without a cgroup of its own: the sum over its containers, known only where each one's is, and its CPU over `limits`.
@@ -112,7 +112,7 @@ pub fn sum<'a>(parts: impl Iterator<Item = &'a Rates> + Clone, limits: &Limits) 
             None => io.push(*rate),
         }
     }
-    let cpu = parts.map(|part| part.cpu).try_fold(Cores(0.0), |sum, cpu| Some(Cores(sum.0 + cpu?.0)));
+    let cpu = parts.map(|part| part.cpu).reduce(|sum, cpu| Some(Cores(sum?.0 + cpu?.0))).flatten();
     Rates { cpu, cpu_of_limit: cpu_of_limit(cpu, limits), io, ..Rates::default() }
 }
 
@@ -219,7 +219,7 @@ mod tests {
             usage
         };
         let limits = Limits { cores: Limit::Of(Cores(2.0)), ..Limits::default() };
-        for (from, kept) in [(SourceName::DockerStats, Some(Cores(1.0))), (SourceName::Cgroup, None)] {
+        for (from, kept) in [(SourceName::DockerStats, Some(Cores(1.0))), (SourceName::EcsTask, Some(Cores(1.0))), (SourceName::Cgroup, None)] {
             let (first, second) = (usage(10, 1000, from), usage(20, 11_000, from));
             let then = between(Some(&first), &second, &limits);
             assert_eq!(then.cpu, Some(Cores(1.0)));

@@ -213,7 +213,11 @@ fn workload_row(now: &Workload, past: Option<&WorkloadRow>, at: &Stamp) -> Workl
     // Counters of a sum jump when a container comes or goes: what moved is known of each one only.
     let summed = now.cgroup.is_none() && !containers.is_empty() && !matches!(now.about.key, Key::Loose(_));
     if summed {
-        let sum = rates::sum(containers.iter().map(|container| &container.rates), &now.limits);
+        // What has ended, or not begun, moves nothing; of what ended since the look before nobody knows how much it still moved.
+        let before = past.map_or(&[][..], |past| &past.containers[..]);
+        let ran = |one: &ContainerRow| before.iter().any(|row| row.seen.about.id == one.seen.about.id && runs(row.seen.state));
+        let moving = containers.iter().filter(|one| runs(one.seen.state) || ran(one));
+        let sum = rates::sum(moving.map(|one| &one.rates), &now.limits);
         (rates.cpu, rates.cpu_of_limit, rates.io, rates.throttled) = (sum.cpu, sum.cpu_of_limit, sum.io, None);
     }
     rates.uptime = uptime(now.state, now.started, at);
@@ -285,7 +289,7 @@ fn closing_of(seen: &Container) -> Closing {
 
 /// Only what runs has an uptime; a start in the future (clocks that disagree) is not known, never negative.
 fn uptime(state: State, started: Option<Timestamp>, at: &Stamp) -> Option<Duration> {
-    matches!(state, State::Running | State::Paused).then_some(())?;
+    runs(state).then_some(())?;
     Duration::try_from(at.wall?.duration_since(started?)).ok()
 }
 
@@ -302,6 +306,10 @@ fn keep(usage: &mut Arc<Usage>, past: &Usage) {
     if usage.net.is_none() {
         usage.net.clone_from(&past.net);
     }
+}
+
+fn runs(state: State) -> bool {
+    matches!(state, State::Running | State::Paused)
 }
 
 fn ended(state: State) -> bool {
@@ -522,6 +530,31 @@ mod tests {
         assert!(!row.warnings.iter().any(|words| words.contains("killed")), "{:?}", row.warnings);
         let later = reporter.report(&snapshot(30, vec![pod(30, &[("a1", 12, 0), ("b2", 915, 3)])]), vec![]);
         assert_eq!((later.workloads[0].rates.cpu, later.workloads[0].rates.cpu_of_limit), (Some(Cores(2.0)), Some(Ratio(1.0))));
+    }
+
+    #[test]
+    fn one_that_has_ended_hides_nothing_of_the_others() {
+        let mut reporter = reporter();
+        let mut cores = |second, web: u64, job: Option<u64>| {
+            let mut pod = pod(second, &[("a1", web, 0), ("b2", job.unwrap_or(0), 0)]);
+            if job.is_none() {
+                (pod.containers[1].state, pod.containers[1].usage) = (State::Exited, Arc::default());
+            }
+            reporter.report(&snapshot(second, vec![pod]), vec![]).workloads[0].rates.cpu
+        };
+        assert_eq!(cores(10, 2, Some(1)), None);
+        assert_eq!(cores(20, 7, Some(6)), Some(Cores(1.0)));
+        assert_eq!(cores(30, 12, None), None, "what it used before its end is not known");
+        assert_eq!(cores(40, 17, None), Some(Cores(0.5)));
+    }
+
+    #[test]
+    fn where_all_have_ended_no_rate_is_known() {
+        let mut reporter = reporter();
+        let mut pod = pod(10, &[("a1", 2, 0)]);
+        (pod.state, pod.containers[0].state) = (State::Exited, State::Exited);
+        reporter.report(&snapshot(10, vec![pod.clone()]), vec![]);
+        assert_eq!(reporter.report(&snapshot(20, vec![pod]), vec![]).workloads[0].rates.cpu, None);
     }
 
     #[test]

@@ -165,8 +165,7 @@ fn until(case: &Case, at: &str) -> Result<tempfile::TempDir, String> {
 }
 
 /// Sources that are not built yet, by the folder that stands for them in a recorded host.
-const NOT_BUILT: [(&str, &str); 4] =
-    [("tmde", "ECS task metadata"), ("kubelet", "the kubelet"), ("kube", "the Kubernetes API"), ("ecs-agent", "the ECS agent")];
+const NOT_BUILT: [(&str, &str); 3] = [("kubelet", "the kubelet"), ("kube", "the Kubernetes API"), ("ecs-agent", "the ECS agent")];
 
 fn expect(case: &Case, told: &Told, expected: &Expectation) -> Verdict {
     if expected.only.is_some() || expected.run.is_some() || expected.about.member("only").is_some() || expected.about.member("run").is_some() {

@@ -5,13 +5,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use collector::roots::{Address, Clock, Roots};
+use collector::roots::{Address, Clock, Endpoint, Roots};
 use collector::sources::cgroup::{mounts, seldom, v1, v2};
 use collector::sources::docker::{self, DockerSource, sizes, stats};
+use collector::sources::ecs_agent::gateway;
+use collector::sources::ecs_task::{self, EcsTask};
 use collector::sources::host::{blocks, links, machine, mounted};
 use collector::sources::imds::{self, Imds};
 use collector::sources::net::{dev, processes, sockets};
-use collector::sources::{Source, psi, text};
+use collector::sources::{Source, Told, psi, text};
 use collector::units::{Limit, Stamp};
 
 /// Panics where a promise is broken.
@@ -37,6 +39,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("docker_sizes", docker_sizes),
     ("answers", answers),
     ("imds", metadata),
+    ("ecs_task", ecs_task),
+    ("ecs_tasks", ecs_tasks),
+    ("ecs_stats", ecs_stats),
+    ("route", route),
     ("settings", settings),
     ("filter", filter),
     ("recorded", recorded),
@@ -203,6 +209,43 @@ fn metadata(bytes: &[u8]) {
     let settings = imds::Settings { deadline: Duration::from_secs(1), refresh: Duration::from_secs(60) };
     let mut source = Imds::new(Address::Answers(file(&answers.to_string())), Clock::Fixed(Stamp::default()), settings);
     wait(source.read(Instant::now() + Duration::from_secs(10)));
+}
+
+fn ecs_task(bytes: &[u8]) {
+    ask_ecs("task.json", bytes);
+}
+
+fn ecs_tasks(bytes: &[u8]) {
+    ask_ecs("tasks.json", bytes);
+}
+
+fn ecs_stats(bytes: &[u8]) {
+    ask_ecs("task-stats.json", bytes);
+}
+
+/// One read of a task metadata endpoint that answers with a good task, but for this file.
+fn ask_ecs(name: &str, bytes: &[u8]) {
+    let folder = folder().join("tmde");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the folder is ours");
+    let task = serde_json::json!({"TaskARN": format!("arn:aws:ecs:eu-west-1:111122223333:task/shop/{}", &ID[..32]), "Containers": [{"DockerId": ID, "KnownStatus": "RUNNING"}]});
+    fs::write(folder.join("task.json"), task.to_string()).expect("the folder is ours");
+    fs::write(folder.join(name), bytes).expect("the folder is ours");
+    let endpoint = Endpoint { address: Address::Answers(folder), base: String::new() };
+    let settings = ecs_task::Settings { every: Duration::from_secs(10), tags: vec!["team".into()] };
+    let mut source = EcsTask::new(endpoint, Clock::Fixed(Stamp::default()), settings);
+    let reading = wait(source.read(Instant::now() + Duration::from_secs(10)));
+    let Some(Told::Tasks(told)) = reading.told else { return assert!(!reading.gaps.is_empty(), "it says something, or why not") };
+    assert!(told.tasks.is_sorted_by(|a, b| a.id < b.id) && told.stats.is_sorted_by(|a, b| a.id < b.id), "each once, sorted");
+    for container in told.tasks.iter().flat_map(|task| &task.containers) {
+        assert!(!container.about.id.as_str().is_empty(), "who has no id is nobody");
+        no_sentinel(container.limits.memory.value().map(|bytes| bytes.0));
+        assert!(container.asked.cores.is_none_or(|cores| cores.0.is_finite() && cores.0 > 0.0), "{:?}", container.asked);
+    }
+}
+
+fn route(bytes: &[u8]) {
+    assert!(gateway(&String::from_utf8_lossy(bytes)).is_none_or(|address| !address.is_unspecified()));
 }
 
 fn settings(bytes: &[u8]) {

@@ -36,18 +36,20 @@ impl Prometheus {
 
     /// The same, with more lines for its scrape, each indented by two.
     pub fn start_as(folder: &Path, target: SocketAddr, more: &str) -> Option<Prometheus> {
-        Prometheus::launch(folder, target, more, "")
+        Prometheus::launch(folder, &[target], more, "")
     }
 
-    /// The same, with a file of rules that it evaluates every second.
-    pub fn start_ruled(folder: &Path, target: SocketAddr, rules: &Path) -> Option<Prometheus> {
-        Prometheus::launch(folder, target, "", &format!("rule_files: ['{}']\n", rules.display()))
+    /// The same of several targets, with a file of rules that it evaluates every second.
+    pub fn start_ruled(folder: &Path, targets: &[SocketAddr], rules: &Path) -> Option<Prometheus> {
+        Prometheus::launch(folder, targets, "", &format!("rule_files: ['{}']\n", rules.display()))
     }
 
-    fn launch(folder: &Path, target: SocketAddr, more: &str, rules: &str) -> Option<Prometheus> {
+    fn launch(folder: &Path, targets: &[SocketAddr], more: &str, rules: &str) -> Option<Prometheus> {
+        let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
+        let targets = targets.join(", ");
         let config = folder.join("prometheus.yml");
         let job = |name: &str, path: &str| {
-            format!("- job_name: {name}\n  metrics_path: {path}\n  honor_labels: true\n{more}  static_configs:\n  - targets: ['{target}']\n")
+            format!("- job_name: {name}\n  metrics_path: {path}\n  honor_labels: true\n{more}  static_configs:\n  - targets: [{targets}]\n")
         };
         let jobs = [job("tare", "/metrics"), job("cadvisor", "/metrics/cadvisor")].concat();
         fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{rules}scrape_configs:\n{jobs}")).unwrap();

@@ -1,9 +1,11 @@
-"""The image of deploy/Dockerfile, built of the program under test and run as the README says: no user, no capability, nothing to write to."""
+"""The image of deploy/Dockerfile, built of the program under test and run as the README and deploy/ecs say: no user, no capability, nothing to write to."""
 
 import json
 import os
 import re
+import resource
 import shutil
+import socket
 import struct
 import time
 import urllib.request
@@ -11,7 +13,8 @@ from pathlib import Path
 
 from checks import Skip
 
-DOCKERFILE = Path(__file__).parents[2] / "deploy" / "Dockerfile"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DOCKERFILE = DEPLOY / "Dockerfile"
 IMAGE = "tare-lab:image"
 LOCKED = "--read-only --cap-drop ALL --security-opt no-new-privileges --user 65532:65532 --memory 128m --pids-limit 32".split()
 MACHINE = ["-e", "TARE_HOST_INSTANCE_TYPE=m7i.large", "-e", "TARE_HOST_REGION=us-east-1", "-e", "TARE_IMDS_ENABLED=false", "-e", "TARE_INTERVAL=1s"]
@@ -60,8 +63,63 @@ def image(lab, check):
             said = " / ".join(f"{finding['code']} {finding['what']}" for finding in findings)
             check.equal(f"without {left_out} doctor says so", True, re.search(words, said) is not None)
             check.lines.append(f"        {said[:300]}")
+        as_ecs_runs_it(lab, check, bystander, made)
     finally:
         lab.docker("rm", "-f", *made)
+
+
+def as_ecs_runs_it(lab, check, bystander, made):
+    """The daemons' task definitions: what they grant is enough, and what the one without the socket lacks is said."""
+    for file in ("daemon.json", "daemon-docker.json"):
+        task = task_of(file, lab.dockerd.socket)
+        (container,) = task["containerDefinitions"]
+        started = lab.docker("run", "-d", *arguments(task, container), *MACHINE, "--health-interval", "1s", IMAGE)
+        made.add(started)
+        check.equal(f"{file}: its health check is the image's", container["healthCheck"]["command"], lab.dockerd.inspect(IMAGE)["Config"]["Healthcheck"]["Test"])
+        row = until(lambda: find(ask(lab, started), bystander), f"the bystander's row by {file}", lambda row: row["rates"]["cpu"] is not None)  # noqa: B023
+        check.equal(f"{file}: memory is measured", True, row["usage"]["memory"]["is"]["used"] > 0)
+        with_socket = any(mount["sourceVolume"] == "docker" for mount in container["mountPoints"])
+        check.equal(f"{file}: name", "tare-lab-bystander" if with_socket else None, row["about"].get("name"))
+        until(lambda: lab.dockerd.inspect(started)["State"]["Health"]["Status"], f"health by {file}", lambda health: health == "healthy")  # noqa: B023
+        # TARE-011: there is no Docker socket.
+        lacks = [] if with_socket else ["TARE-011"]
+        until(lambda: [finding["code"] for finding in missing(lab, started)], f"doctor that finds {lacks} by {file}", lambda found: found == lacks, within=20)  # noqa: B023
+        began = time.monotonic()
+        lab.docker("stop", started)
+        check.between(f"{file}: seconds to stop", 0, time.monotonic() - began, container["stopTimeout"] / 2)
+        check.equal(f"{file}: exit code", 0, lab.dockerd.inspect(started)["State"]["ExitCode"])
+
+
+def task_of(file: str, docker: Path) -> dict:
+    """A task definition for this machine: its own socket and that one's group, and a port of loopback where the file has one of the machine."""
+    text = (DEPLOY / "ecs" / file).read_text().replace("${DOCKER_GROUP}", str(os.stat(docker).st_gid)).replace('"/var/run/docker.sock"}}', f'"{docker}"}}}}')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return json.loads(text.replace("0.0.0.0:9464", f"127.0.0.1:{free.getsockname()[1]}"))
+
+
+def arguments(task: dict, container: dict) -> list:
+    """What the ECS agent asks of Docker, as words of `docker run`. A member that is not known here is an error: nothing is left out unseen."""
+    # What this machine may give is all that it can give.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    sources = {volume["name"]: volume["host"]["sourcePath"] for volume in task["volumes"]}
+    said = {
+        "memory": lambda mib: ["--memory", f"{mib}m"],
+        "memoryReservation": lambda mib: ["--memory-reservation", f"{mib}m"],
+        "user": lambda user: ["--user", user],
+        "readonlyRootFilesystem": lambda so: ["--read-only"] if so else [],
+        "linuxParameters": lambda linux: [word for name in linux["capabilities"]["drop"] for word in ("--cap-drop", name)],
+        "dockerSecurityOptions": lambda options: [word for option in options for word in ("--security-opt", option)],
+        "environment": lambda pairs: [word for pair in pairs for word in ("-e", f"{pair['name']}={pair['value']}")],
+        "mountPoints": lambda mounts: [
+            word for mount in mounts for word in ("-v", f"{sources[mount['sourceVolume']]}:{mount['containerPath']}" + ":ro" * mount["readOnly"])
+        ],
+        "ulimits": lambda limits: [word for limit in limits for word in ("--ulimit", f"{limit['name']}={min(limit['softLimit'], most)}:{min(limit['hardLimit'], most)}")],
+        "stopTimeout": lambda seconds: ["--stop-timeout", seconds],
+    }
+    # Who it is, how it ends its task, where its log goes; its health check is compared with the image's, and a host's network has no ports of its own.
+    elsewhere = {"name", "image", "essential", "logConfiguration", "healthCheck", "portMappings"}
+    return ["--network", task["networkMode"], *(word for name, value in container.items() if name not in elsewhere for word in said[name](value))]
 
 
 def build(lab):

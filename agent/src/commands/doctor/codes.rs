@@ -129,6 +129,15 @@ codes! {
         costs "on a host with many containers a look takes more CPU"
         fix "raise the limit: LimitNOFILE=, ulimit -n, or docker run --ulimit nofile=";
     ROOT "TARE-064" Ok "runs as root";
+
+    PLATFORM "TARE-070" Ok "what runs the containers here";
+    NO_INSTANCE "TARE-071" Warning "ECS tasks run on an EC2 instance that is not known"
+        costs "what these tasks cost cannot be tied to an instance"
+        fix "grant ecs:DescribeContainerInstances, or let the metadata service answer";
+    EXTERNAL "TARE-072" Ok "a machine of one's own has no price, on purpose";
+    NAMELESS "TARE-073" Warning "nobody says whose containers these are"
+        costs "they are counted, but stand under an id instead of a service"
+        fix "give Tare Docker's socket, or run it with host network so that the ECS agent answers on 127.0.0.1:51678";
 }
 
 /// The code of a gap, by its source and a word of its reason; the first that fits.

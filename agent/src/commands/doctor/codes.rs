@@ -94,6 +94,9 @@ codes! {
         costs "instance type, region or zone may be unknown"
         fix "set host.instance_type and host.region";
     IMDS_OFF "TARE-024" Ok "the metadata service is not asked, as set";
+    NO_NOTICES "TARE-025" Warning "the metadata service does not say whether EC2 wants the instance back"
+        costs "an interruption of this Spot instance is not announced"
+        fix "let this container reach 169.254.169.254 all the time";
 
     PRICE "TARE-030" Ok "the machine's price is known";
     NO_PRICE "TARE-031" Warning "the machine's price is not known"
@@ -157,6 +160,7 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
         (SourceName::Docker, "speaks API", &DOCKER_OLD),
         (SourceName::Docker, "refuses clients below", &DOCKER_OLD),
         (SourceName::Docker, "no answer within", &DOCKER_SILENT),
+        (SourceName::Imds, "wants this instance back", &NO_NOTICES),
         (SourceName::Imds, "hop limit", &HOP_LIMIT),
         (SourceName::Imds, "not EC2", &NO_IMDS),
         (SourceName::Imds, "no answer within", &NO_IMDS),

@@ -104,6 +104,7 @@ fn reasons_of_sources_have_their_codes() {
         (DockerStats, "containers", "2 containers did not answer within 4 s", "TARE-008"),
         (Imds, "instance", "http://169.254.169.254: no answer within 1 s: not EC2, or blocked", "TARE-022"),
         (Imds, "instance", "a proxy stands in between", "TARE-023"),
+        (Imds, "spot notices", "whether EC2 wants this instance back is not asked any more for an hour: no answer within 1 s", "TARE-025"),
         (Net, "network", "no process of 3 containers could be looked at", "TARE-040"),
         (Host, "disk", "/var/lib/tare: no answer within 2 s", "TARE-050"),
     ] {

@@ -4,6 +4,7 @@ pub mod nearest;
 pub mod rates;
 pub mod cost;
 pub mod health;
+pub mod platform;
 pub mod report;
 pub mod explain;
 pub mod verdict;

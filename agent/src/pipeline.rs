@@ -28,6 +28,7 @@ use crate::config::{Agent as AgentAt, Settings};
 use crate::cost::Reckoning;
 use crate::cost::book::Book;
 use crate::metrics::agent::Agent;
+use crate::platform::{Found, Hints};
 use crate::report::{Report, Reporter, SourceRow};
 use crate::web::{self, Guard, Published, Site};
 
@@ -50,7 +51,8 @@ impl Engine {
         let (looks, sources) = sources(roots, settings);
         let region = if roots.recorded.is_some() { None } else { region(|name| std::env::var(name).ok()) };
         let reckoning = Reckoning::new(Book::built_in(), settings.cost.clone(), region.as_deref().map(Into::into));
-        let reporter = Reporter::new(settings.cluster.clone(), settings.linger, reckoning);
+        let hints = if roots.recorded.is_some() { Hints::default() } else { hints(|name| std::env::var(name).ok(), Path::new(SERVICE_ACCOUNT).exists()) };
+        let reporter = Reporter::new(settings.cluster.clone(), settings.linger, reckoning).hinted(hints);
         Engine { collector: Collector::new(looks, sources, roots.clock), reporter, cut: Cut::default() }
     }
 
@@ -71,6 +73,20 @@ impl Engine {
 /// The region that AWS's own tools would use; an empty variable is none.
 fn region(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().filter_map(variable).find(|region| !region.trim().is_empty())
+}
+
+/// Where Kubernetes mounts the token of a pod's service account.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// What the environment says of the platform; an empty variable says nothing.
+fn hints(variable: impl Fn(&str) -> Option<String>, service_account: bool) -> Hints {
+    let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    Hints {
+        execution: variable("AWS_EXECUTION_ENV"),
+        metadata: variable("ECS_CONTAINER_METADATA_URI_V4").is_some(),
+        service_host: variable("KUBERNETES_SERVICE_HOST").is_some(),
+        service_account,
+    }
 }
 
 /// Where this machine is looked at, with what the settings say of it.
@@ -161,6 +177,7 @@ pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut first, mut gaps, mut cut, mut due) = (Some(first), Vec::new(), [0; 3], None::<Instant>);
+    let mut place = None;
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -189,6 +206,7 @@ pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl
             first(&report);
         }
         speak(&agent, &mut gaps, &report.gaps);
+        tell_platform(&mut place, report.host.platform.as_ref());
         publish.send_replace(Some(Published { report, at: started }));
     }
     server.stop().await;
@@ -260,6 +278,17 @@ impl Server {
     }
 }
 
+/// The platform is spoken of at the start and when it changes.
+fn tell_platform(before: &mut Option<Arc<Found>>, now: Option<&Arc<Found>>) {
+    let word = |found: &Arc<Found>| (found.platform, found.role);
+    if before.as_ref().map(word) != now.map(word) {
+        if let Some(now) = now {
+            tracing::info!("platform: {now} ({})", now.probes);
+        }
+        *before = now.cloned();
+    }
+}
+
 /// A gap is spoken of when it opens, when its reason changes and when it closes; a number in the reason that goes up and down is no change.
 fn speak(agent: &Agent, before: &mut Vec<Gap>, now: &[Gap]) {
     let words = |gap: &Gap| gap.why.split(|letter: char| letter.is_ascii_digit()).collect::<String>();
@@ -286,6 +315,14 @@ mod tests {
         assert_eq!(of(Some("eu-west-1"), Some("us-west-2")).as_deref(), Some("eu-west-1"));
         assert_eq!(of(Some(""), Some("us-west-2")).as_deref(), Some("us-west-2"));
         assert_eq!(of(Some(" "), None), None);
+    }
+
+    #[test]
+    fn an_empty_variable_hints_at_nothing() {
+        let all = hints(|name| Some(format!("the {name}")), true);
+        let execution = Some("the AWS_EXECUTION_ENV".to_owned());
+        assert_eq!(all, Hints { execution, metadata: true, service_host: true, service_account: true });
+        assert_eq!(hints(|_| Some(" ".into()), false), Hints::default());
     }
 
     /// Gaps are spoken of when they open or change; what is still missing is not counted again.

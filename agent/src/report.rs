@@ -13,6 +13,7 @@ use collector::units::{Cores, Limit, Stamp, seconds};
 
 use crate::cost::{Bill, Cost, Item, NodeCost, Reckoning};
 use crate::health::{Vitals, Warnings, warnings};
+use crate::platform::{Facts, Found, Hints, Probe};
 use crate::rates;
 pub use crate::rates::{IoRate, Rates, Waited};
 
@@ -58,6 +59,9 @@ pub struct HostRow {
     pub rates: Rates,
     /// What the machine costs.
     pub cost: NodeCost,
+    /// What runs the containers here. `None` in the report of an older Tare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Arc<Found>>,
 }
 
 /// One workload.
@@ -131,11 +135,23 @@ impl From<SourceState> for SourceRow {
     }
 }
 
+/// How a source does, for the platform: one that neither answered nor failed was not asked.
+fn probe(sources: &[SourceRow], name: collector::snapshot::SourceName) -> Probe {
+    match sources.iter().find(|row| row.source == name) {
+        Some(row) if row.answered.is_some() || row.age.is_some() => Probe::Answers,
+        Some(row) if row.failures > 0 => Probe::Silent,
+        _ => Probe::Unasked,
+    }
+}
+
 /// Makes reports: holds the last one, for rates and for what has ended since.
 pub struct Reporter {
     cluster: Option<Arc<str>>,
     linger: SignedDuration,
     reckoning: Reckoning,
+    hints: Hints,
+    /// What the platform was last found by.
+    place: Option<(Facts, Arc<Found>)>,
     last: Option<Arc<Report>>,
     forgotten: u64,
 }
@@ -143,7 +159,30 @@ pub struct Reporter {
 impl Reporter {
     /// Starts without a past. `cluster` names the cluster in every report; what has ended stays for `linger` with its last figures.
     pub fn new(cluster: Option<Arc<str>>, linger: Duration, reckoning: Reckoning) -> Reporter {
-        Reporter { cluster, linger: SignedDuration::try_from(linger).unwrap_or(SignedDuration::MAX), reckoning, last: None, forgotten: 0 }
+        Reporter {
+            cluster,
+            linger: SignedDuration::try_from(linger).unwrap_or(SignedDuration::MAX),
+            reckoning,
+            hints: Hints::default(),
+            place: None,
+            last: None,
+            forgotten: 0,
+        }
+    }
+
+    /// With what the environment hints at.
+    #[must_use]
+    pub fn hinted(self, hints: Hints) -> Reporter {
+        Reporter { hints, ..self }
+    }
+
+    fn platform(&mut self, facts: Facts) -> Arc<Found> {
+        if let Some((_, found)) = self.place.as_ref().filter(|(before, _)| *before == facts) {
+            return Arc::clone(found);
+        }
+        let found = Arc::new(facts.found());
+        self.place = Some((facts, Arc::clone(&found)));
+        found
     }
 
     /// The report of one look. Pure but for the memory of the last one.
@@ -160,12 +199,13 @@ impl Reporter {
         }
         let host = snapshot.host.clone();
         let rates = rates::between(before.map(|before| &before.host.seen.usage), &host.usage, &machine(&host));
+        let platform = self.platform(Facts::seen(&self.hints, snapshot, |name| probe(&sources, name)));
         let report = Arc::new(Report {
             schema: SCHEMA.into(),
             at: snapshot.at,
             scope: snapshot.scope,
             cluster: self.cluster.clone().or_else(|| host.cluster.clone()),
-            host: HostRow { seen: host, rates, cost: node },
+            host: HostRow { seen: host, rates, cost: node, platform: Some(platform) },
             workloads,
             gaps: snapshot.gaps.clone(),
             sources,

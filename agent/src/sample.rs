@@ -92,6 +92,7 @@ pub(crate) fn report() -> Report {
                 fargate_cover: Some(Ratio(0.43)),
                 ..NodeCost::default()
             },
+            platform: None,
         },
         workloads,
         gaps: vec![Gap { from: SourceName::Cgroup, what: "pressure".into(), why: "kernel has PSI off".into() }],

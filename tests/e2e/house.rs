@@ -10,8 +10,8 @@ use regex::Regex;
 const COLLECTOR: &[&str] = &["units", "error", "identity", "snapshot", "roots", "http", "sources", "merge", "looker", "record"];
 /// The same for the program.
 const AGENT: &[&str] = &[
-    "nearest", "rates", "cost", "health", "ledger", "report", "explain", "verdict", "query", "words", "metrics", "spool", "store", "sinks", "aws", "logs",
-    "web", "top", "config", "args", "pipeline", "commands",
+    "nearest", "rates", "cost", "health", "platform", "ledger", "report", "explain", "verdict", "query", "words", "metrics", "spool", "store", "sinks", "aws",
+    "logs", "web", "top", "config", "args", "pipeline", "commands",
 ];
 /// What lies between looking and telling.
 const PURE: &[&str] = &[
@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "agent/src/rates",
     "agent/src/cost",
     "agent/src/health",
+    "agent/src/platform",
     "agent/src/ledger",
     "agent/src/report",
     "agent/src/metrics",

@@ -7,13 +7,14 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use collector::identity::Key;
-use collector::snapshot::{CgroupVersion, Gap, Market, SourceName, State};
+use collector::snapshot::{CgroupVersion, Gap, Launch, Market, SourceName, State};
 use collector::units::Bytes;
 
 use crate::args::FailOn;
 use crate::config::{Settings, span_text};
 use crate::cost::{Price, PriceBasis};
-use crate::report::Report;
+use crate::platform::Platform;
+use crate::report::{Report, WorkloadRow};
 
 use super::table::{Look, Tone, columns, say};
 use crate::words::figures;
@@ -90,6 +91,7 @@ pub fn findings(report: &Report, settings: &Settings, facts: &Facts) -> Vec<Find
     price(&mut found, report, facts);
     found.extend(report.gaps.iter().map(|gap| of_gap(gap, report)));
     own(&mut found, settings, facts);
+    platform(&mut found, report);
     found.sort_by(|a, b| a.code.cmp(b.code).then_with(|| a.what.cmp(&b.what)));
     found
 }
@@ -224,6 +226,9 @@ fn price(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
             let price = task.cost.now.map(|now| format!("{now} $/h")).or(task.cost.note.as_deref().map(str::to_owned)).unwrap_or_default();
             found.push(codes::PRICE.found(format!("a task on Fargate, {size}: {price}")));
         }
+        None if is_external(report) => {
+            found.push(codes::EXTERNAL.found("ECS Anywhere: this machine is not AWS's, so it is not priced, on purpose".into()));
+        }
         // That the metadata service does not answer is said once, there.
         None if report.host.seen.instance.kind.is_none() && report.gaps.iter().any(|gap| gap.from == SourceName::Imds) => {}
         None => {
@@ -259,10 +264,10 @@ fn of_gap(gap: &Gap, report: &Report) -> Finding {
         finding.level = Level::Warning;
         finding.costs = Some("systemd units, and what runs besides Docker, are not seen".into());
     }
-    // No Docker where no container runs, and no metadata service where the price is known, is how it should be.
+    // No Docker where no container runs, and no metadata service where the price is known or never will be, is how it should be.
     let well = match code.code {
         code if code == codes::NO_SOCKET.code => containers(report) == 0,
-        code if code == codes::NO_IMDS.code => report.host.cost.price.is_some(),
+        code if code == codes::NO_IMDS.code => report.host.cost.price.is_some() || is_external(report),
         _ => false,
     };
     if well { Finding { level: Level::Ok, costs: None, fix: None, ..finding } } else { finding }
@@ -287,6 +292,30 @@ fn own(found: &mut Vec<Finding>, settings: &Settings, facts: &Facts) {
     }
     if facts.root == Some(true) {
         found.push(codes::ROOT.found("runs as root; it needs no more than to read /proc, /sys and Docker's socket".into()));
+    }
+}
+
+fn is_external(report: &Report) -> bool {
+    report.host.platform.as_ref().is_some_and(|found| found.platform == Platform::Ecs(Some(Launch::External)))
+}
+
+fn platform(found: &mut Vec<Finding>, report: &Report) {
+    let Some(place) = &report.host.platform else { return };
+    found.push(codes::PLATFORM.found(format!("{place}: {}", place.probes)));
+    let Platform::Ecs(launch) = place.platform else { return };
+    let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let lives = |row: &&WorkloadRow| row.seen.ended.is_none() && matches!(row.seen.about.key, Key::Task(_));
+    let tasks = report.workloads.iter().filter(lives);
+    let count = tasks.clone().count();
+    if launch == Some(Launch::Ec2) && report.host.seen.instance.id.is_none() && count > 0 {
+        found.push(codes::NO_INSTANCE.found(format!("{} on EC2, and nobody says on which instance", many(count, "ECS task"))));
+    }
+    let nameless: usize = tasks.filter(|row| row.seen.about.task.as_ref().is_none_or(|task| task.name().is_none())).map(|row| row.containers.len()).sum();
+    if nameless > 0 {
+        found.push(
+            codes::NAMELESS
+                .found(format!("{} of ECS tasks without a name: neither Docker's labels nor the ECS agent say whose they are", many(nameless, "container"))),
+        );
     }
 }
 

@@ -1,8 +1,8 @@
 //! What `tare run` says first: what it found and what not, what this machine costs, where to look.
 
-use collector::identity::Key;
 use collector::snapshot::CgroupVersion;
 
+use crate::platform::Platform;
 use crate::report::Report;
 
 use crate::words::clean;
@@ -22,9 +22,13 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
         None => "cgroup: not seen",
     };
     let docker = host.docker.as_ref().map_or("Docker: no".into(), |docker| format!("Docker {}", docker.version));
-    let any = |is: fn(&Key) -> bool| if report.workloads.iter().any(|row| is(&row.seen.about.key)) { "yes" } else { "no" };
-    let ecs = any(|key| matches!(key, Key::Task(_)));
-    let kubernetes = any(|key| matches!(key, Key::Pod(_)));
+    let platform = report.host.platform.as_ref().map(|found| found.platform);
+    let ecs = match (platform, &host.cluster) {
+        (Some(Platform::Ecs(_)), Some(cluster)) => &format!("yes (cluster {cluster})"),
+        (Some(Platform::Ecs(_)), None) => "yes",
+        _ => "no",
+    };
+    let kubernetes = if platform == Some(Platform::Kubernetes) { "yes" } else { "no" };
     let found = format!("tare {}  ·  {name}{about}  ·  {tree}  ·  {docker}  ·  ECS: {ecs}  ·  Kubernetes: {kubernetes}", env!("CARGO_PKG_VERSION"));
     let price = match &report.host.cost.price {
         Some(price) => format!("{} in {}: {} $/h, price of {}", price.sku, price.region, figures::price(price.usd), price.since),
@@ -38,6 +42,7 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::{Found, Role};
     use crate::sample;
 
     #[test]
@@ -45,15 +50,20 @@ mod tests {
         let mut report = sample::report();
         let listen = "127.0.0.1:9464".parse().unwrap();
         report.host.seen.cgroups = Some(CgroupVersion::V2);
+        report.host.seen.cluster = Some("shop".into());
+        let on = |platform| Some(std::sync::Arc::new(Found { platform, role: Role::Daemon, probes: "".into() }));
+        report.host.platform = on(Platform::Ecs(None));
         let version = env!("CARGO_PKG_VERSION");
         let expected = format!(
             "\
-tare {version}  ·  web-1 (x86_64, 2 cores, 8.00 GiB)  ·  cgroup v2  ·  Docker: no  ·  ECS: yes  ·  Kubernetes: no
+tare {version}  ·  web-1 (x86_64, 2 cores, 8.00 GiB)  ·  cgroup v2  ·  Docker: no  ·  ECS: yes (cluster shop)  ·  Kubernetes: no
 m7i.large in us-east-1: 0.1008 $/h, price of 2026-02-07
 serving http://127.0.0.1:9464  (page /, metrics /metrics)   nothing is sent anywhere
 "
         );
         assert_eq!(greeting(&report, listen, false), expected);
+        report.host.platform = on(Platform::Kubernetes);
+        assert!(greeting(&report, listen, false).contains("ECS: no  ·  Kubernetes: yes\n"));
         report.host.cost = Default::default();
         report.host.cost.why_no_price = Some("not EC2: set host.instance_type".into());
         assert!(greeting(&report, listen, true).contains("\nprice of this machine unknown: not EC2: set host.instance_type; see: tare doctor\n"));

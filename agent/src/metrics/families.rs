@@ -45,6 +45,7 @@ pub static HOST: Table<HostRow> = Table {
         about: info("host.info", "What is known about the machine."),
         labels: ON_HOST,
         tells: &[
+            (label("platform", "tare.platform"), |h, to| to.push_str(h.platform.as_ref().map_or("", |found| found.platform.as_str()))),
             (label("instance_id", "host.id"), |h, to| text(&h.seen.instance.id, to)),
             (label("instance_type", "host.type"), |h, to| text(&h.seen.instance.kind, to)),
             (label("market", "tare.market"), |h, to| {

@@ -2,14 +2,15 @@
 
 use smallvec::SmallVec;
 
-use crate::snapshot::{Asked, Container, Cpu, CpuSplit, Huge, Limits, Memory, OpenFiles, Seen, State, Throttling, Usage, add_devices};
+use crate::snapshot::{Asked, Container, Cpu, CpuSplit, Huge, Limits, Memory, OpenFiles, Role, Seen, State, Throttling, Usage, add_devices};
 use crate::units::{Bytes, Cores, Limit};
 
-/// What they asked for together; a resource that one of them did not ask for is not asked for. Those that have ended ask for nothing more.
+/// What they asked for together; a resource that one of them did not ask for is not asked for. Those that have ended ask for nothing more, nor does one that only holds
+/// the others' name spaces.
 pub(super) fn asked(containers: &[Container]) -> Asked {
     let live = containers.iter().any(|one| one.state < State::Exited);
-    let all = || containers.iter().filter(move |one| !live || one.state < State::Exited);
-    if containers.is_empty() {
+    let all = || containers.iter().filter(move |one| (!live || one.state < State::Exited) && one.about.role != Role::Pause);
+    if all().next().is_none() {
         return Asked::default();
     }
     Asked {

@@ -99,6 +99,9 @@ codes! {
         costs "instance type, region or zone may be unknown"
         fix "set host.instance_type and host.region";
     IMDS_OFF "TARE-024" Ok "the metadata service is not asked, as set";
+    NO_NOTICES "TARE-025" Warning "the metadata service does not say whether EC2 wants the instance back"
+        costs "an interruption of this Spot instance is not announced"
+        fix "let this container reach 169.254.169.254 all the time";
 
     PRICE "TARE-030" Ok "the machine's price is known";
     NO_PRICE "TARE-031" Warning "the machine's price is not known"
@@ -134,6 +137,15 @@ codes! {
         costs "on a host with many containers a look takes more CPU"
         fix "raise the limit: LimitNOFILE=, ulimit -n, or docker run --ulimit nofile=";
     ROOT "TARE-064" Ok "runs as root";
+
+    PLATFORM "TARE-070" Ok "what runs the containers here";
+    NO_INSTANCE "TARE-071" Warning "ECS tasks run on an EC2 instance that is not known"
+        costs "what these tasks cost cannot be tied to an instance"
+        fix "grant ecs:DescribeContainerInstances, or let the metadata service answer";
+    EXTERNAL "TARE-072" Ok "a machine of one's own has no price, on purpose";
+    NAMELESS "TARE-073" Warning "nobody says whose containers these are"
+        costs "they are counted, but stand under an id instead of a service"
+        fix "give Tare Docker's socket, or run it with host network so that the ECS agent answers on 127.0.0.1:51678";
 }
 
 /// The code of a gap, by its source and a word of its reason; the first that fits.
@@ -153,6 +165,7 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
         (SourceName::Docker, "speaks API", &DOCKER_OLD),
         (SourceName::Docker, "refuses clients below", &DOCKER_OLD),
         (SourceName::Docker, "no answer within", &DOCKER_SILENT),
+        (SourceName::Imds, "wants this instance back", &NO_NOTICES),
         (SourceName::Imds, "hop limit", &HOP_LIMIT),
         (SourceName::Imds, "not EC2", &NO_IMDS),
         (SourceName::Imds, "no answer within", &NO_IMDS),

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::civil::date;
 
-use collector::snapshot::{Docker, Layer, Seen};
+use collector::snapshot::{Docker, Layer, Seen, Task};
 use collector::units::Stamp;
 
 use super::*;
+use crate::platform::{Found, Role};
 use crate::sample;
 
 fn settings() -> Settings {
@@ -105,6 +106,7 @@ fn reasons_of_sources_have_their_codes() {
         (DockerSizes, "sizes", "the size of volumes is unknown or old: HTTP 500", "TARE-019"),
         (Imds, "instance", "http://169.254.169.254: no answer within 1 s: not EC2, or blocked", "TARE-022"),
         (Imds, "instance", "a proxy stands in between", "TARE-023"),
+        (Imds, "spot notices", "whether EC2 wants this instance back is not asked any more for an hour: no answer within 1 s", "TARE-025"),
         (Net, "network", "no process of 3 containers could be looked at", "TARE-040"),
         (Host, "disk", "/var/lib/tare: no answer within 2 s", "TARE-050"),
     ] {
@@ -200,4 +202,63 @@ fn hostile_reasons_stay_on_their_line() {
     report.gaps = vec![gap(SourceName::Host, "disk", "a\n\u{1b}[2Jb")];
     let table = table(&findings(&report, &settings(), &Facts::default()), FailOn::Error, Look::PLAIN);
     assert!(table.contains("disk: a\u{fffd}\u{fffd}[2Jb"), "{table}");
+}
+
+fn on(platform: Platform) -> Report {
+    let mut report = ec2();
+    report.host.platform = Some(std::sync::Arc::new(Found { platform, role: Role::Daemon, probes: "Docker: no".into() }));
+    report
+}
+
+fn codes_of(report: &Report) -> BTreeSet<&'static str> {
+    findings(report, &settings(), &Facts::default()).into_iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn the_platform_is_told_with_every_probe() {
+    let found = findings(&on(Platform::Docker), &settings(), &Facts::default());
+    let platform = found.iter().find(|finding| finding.code == "TARE-070").unwrap();
+    assert_eq!((platform.level, platform.what.as_str()), (Level::Ok, "docker, daemon: Docker: no"));
+    assert!(!codes_of(&ec2()).contains("TARE-070"), "an older Tare does not say");
+}
+
+/// Gives every ECS task a family, or takes it.
+fn name_tasks(report: &mut Report, family: Option<&str>) -> usize {
+    let tasks = report.workloads.iter_mut().filter(|row| matches!(row.seen.about.key, Key::Task(_)));
+    let named = tasks.map(|row| {
+        let mut about = (*row.seen.about).clone();
+        about.task = Some(Task { family: family.map(Into::into), ..Task::default() }.into());
+        row.seen.about = about.into();
+        row.containers.len()
+    });
+    named.sum()
+}
+
+#[test]
+fn what_ecs_tasks_lack_is_said_only_on_ecs() {
+    let mut report = on(Platform::Ecs(Some(Launch::Ec2)));
+    report.host.seen.instance.id = None;
+    let containers = name_tasks(&mut report, None);
+    let found = findings(&report, &settings(), &Facts::default());
+    let say = |code: &str| found.iter().find(|finding| finding.code == code).map(|finding| finding.what.clone()).unwrap();
+    assert!(say("TARE-071").contains("on EC2, and nobody says on which instance"));
+    assert!(say("TARE-073").starts_with(&format!("{containers} container")));
+
+    report.host.platform = on(Platform::Docker).host.platform;
+    assert!(codes_of(&report).is_disjoint(&["TARE-071", "TARE-073"].into()));
+    report.host.platform = on(Platform::Ecs(Some(Launch::Ec2))).host.platform;
+    report.host.seen.instance.id = Some("i-0a1b2c3d".into());
+    name_tasks(&mut report, Some("shop"));
+    assert!(codes_of(&report).is_disjoint(&["TARE-071", "TARE-073"].into()));
+}
+
+#[test]
+fn a_machine_of_ones_own_is_not_priced_on_purpose() {
+    let mut report = on(Platform::Ecs(Some(Launch::External)));
+    report.host.cost = Default::default();
+    report.host.seen.instance = Default::default();
+    report.gaps = vec![gap(SourceName::Imds, "instance", "no answer within 1.0 s: not EC2, or blocked; fix: set host.instance_type")];
+    let found = findings(&report, &settings(), &Facts::default());
+    let level = |code: &str| found.iter().find(|finding| finding.code == code).map(|finding| finding.level);
+    assert_eq!((level("TARE-072"), level("TARE-022"), level("TARE-031")), (Some(Level::Ok), Some(Level::Ok), None));
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::Collector;
 use crate::roots::{Address, Clock, Endpoint, Layers};
 use crate::snapshot::{NetOwner, Snapshot, State};
-use crate::sources::{Look, Source, docker, imds, net};
+use crate::sources::{Look, Source, Tasks, Told, docker, ecs_task, imds, net};
 use crate::units::{Bytes, Stamp};
 
 const WEB: &str = "1111111111111111111111111111111111111111111111111111111111111111";
@@ -325,28 +325,32 @@ async fn an_ecs_host_keeps_its_tasks_and_no_secret() {
     assert_eq!(said(names[3]), json!({ "TaskARN": TASK, "Containers": [{ "DockerId": WEB, "Networks": null }] }));
 }
 
-/// Every figure that is read of recorded stats is read of their copy.
+/// Whatever is read of a recorded metadata endpoint is read of its copy.
 #[tokio::test]
-async fn recorded_stats_say_the_same_when_written_back() {
+async fn recorded_tasks_say_the_same_when_written_back() {
     let Some(fixtures) = std::env::var_os("TARE_FIXTURES") else { return println!("skipped: TARE_FIXTURES does not say where recorded answers are") };
-    let mut held = 0;
+    let mut measured = 0;
     for entry in fs::read_dir(Path::new(&fixtures).join("metadata/tmde")).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
-        let endpoint = Endpoint { address: Address::Answers(entry.path()), base: String::new() };
-        for (path, copy) in ecs::task(&endpoint).await.iter().filter(|(path, _)| path.ends_with("/stats")) {
-            let file = entry.path().join(http::body_file(path));
-            let whole: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-            // One map, or an array of them.
-            let maps = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-            for (whole, copy) in maps(&whole).iter().zip(maps(copy)) {
-                for (id, stats) in whole.as_object().unwrap() {
-                    let read = |stats: &Value| docker::stats::answer::parse(stats.to_string().as_bytes());
-                    assert_eq!(read(stats), read(&copy[id]), "{}: {id}", file.display());
-                    held += usize::from(read(stats).is_ok_and(|sample| sample.is_some()));
-                }
-            }
+        let recorded = Endpoint { address: Address::Answers(entry.path()), base: String::new() };
+        let copy = tempfile::tempdir().unwrap();
+        for (path, body) in ecs::task(&recorded).await {
+            write_json(&copy.path().join(http::body_file(path)), &body).unwrap();
         }
+        let copied = Endpoint { address: Address::Answers(copy.path().into()), base: String::new() };
+        let (recorded, copied) = (task_of(recorded).await, task_of(copied).await);
+        assert_eq!(recorded, copied, "{}", entry.path().display());
+        measured += recorded.map_or(0, |tasks| tasks.stats.len());
     }
-    assert!(held >= 8, "{held} containers were measured");
+    assert!(measured >= 8, "{measured} containers were measured");
+}
+
+async fn task_of(endpoint: Endpoint) -> Option<Tasks> {
+    let settings = ecs_task::Settings { every: Duration::from_secs(10), tags: Vec::new() };
+    let mut source = ecs_task::EcsTask::new(endpoint, Clock::Fixed(Stamp::default()), settings);
+    match source.read(Instant::now() + Duration::from_secs(60)).await.told? {
+        Told::Tasks(tasks) => Some(tasks),
+        _ => None,
+    }
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub struct EcsTask {
     /// Tags were asked for, which is done once.
     tagged: bool,
     gaps: Vec<Gap>,
+    /// The last ones told, for turns that ask nothing.
+    stats: Vec<ContainerStats>,
     pace: Pace,
 }
 
@@ -89,41 +91,48 @@ impl EcsTask {
             told: None,
             tagged: false,
             gaps: Vec::new(),
+            stats: Vec::new(),
             pace: Pace::default(),
         }
     }
 
     async fn look(&mut self, by: Instant) -> Reading {
         if self.pace.passes() {
-            return self.reading(Vec::new());
+            return self.reading();
         }
         self.gaps.clear();
         if self.told.is_none_or(|told| told.elapsed() >= REFRESH) {
             self.ask_who(by).await;
         }
-        let samples = if self.tasks.is_empty() { Vec::new() } else { self.ask_use(by).await };
-        if self.has_changed(&samples) {
+        let samples = if self.tasks.is_empty() { None } else { self.ask_use(by).await };
+        if samples.as_ref().is_some_and(|samples| self.has_changed(samples)) {
             self.ask_who(by).await;
         }
-        let stats = samples.into_iter().filter_map(|(id, sample)| sample.map(|sample| stats(id, sample))).collect();
+        if let Some(samples) = samples {
+            self.stats = samples.into_iter().filter_map(|(id, sample)| sample.map(|sample| stats(id, sample))).collect();
+        }
         if self.gaps.is_empty() {
             self.pace = Pace::default();
         }
-        self.reading(stats)
+        self.reading()
     }
 
-    fn reading(&self, stats: Vec<ContainerStats>) -> Reading {
+    fn reading(&self) -> Reading {
         let own = self.tasks.first().filter(|_| self.speaks_for_all == Some(false)).map(|task| task.id.clone());
         let cluster = self.tasks.first().and_then(|task| task.about.cluster.clone());
-        let told = Tasks { own, cluster, tasks: self.tasks.clone(), stats, ..Tasks::default() };
+        let told = Tasks { own, cluster, tasks: self.tasks.clone(), stats: self.stats.clone(), ..Tasks::default() };
         let told = (!self.tasks.is_empty()).then_some(Told::Tasks(told));
         Reading { from: SourceName::EcsTask, at: self.clock.now(), told, gaps: self.gaps.clone() }
     }
 
-    /// A container came or went since the tasks were told.
+    /// A container came, or one that ran has no reading any more, since the tasks were told.
     fn has_changed(&self, samples: &[(ContainerId, Option<Sample>)]) -> bool {
-        let known: BTreeSet<&ContainerId> = self.tasks.iter().flat_map(|task| &task.containers).map(|one| &one.about.id).collect();
-        !samples.is_empty() && samples.iter().any(|(id, _)| !known.contains(id))
+        let containers = || self.tasks.iter().flat_map(|task| &task.containers);
+        let known: BTreeSet<&ContainerId> = containers().map(|one| &one.about.id).collect();
+        let measured: BTreeSet<&ContainerId> = self.stats.iter().map(|one| &one.id).collect();
+        let came = samples.iter().any(|(id, _)| !known.contains(id));
+        let went = |id: &ContainerId| measured.contains(id) && !samples.iter().any(|(one, sample)| one == id && sample.is_some());
+        came || containers().any(|one| went(&one.about.id))
     }
 
     /// Learns who the tasks are.
@@ -136,7 +145,7 @@ impl EcsTask {
                     self.learn(answer::tasks(&body, &self.settings.tags));
                     return;
                 }
-                Err(Error::Status { status: 404 | 400 | 500, .. }) => self.speaks_for_all = Some(false),
+                Err(Error::Status { status: 404 | 400, .. }) => self.speaks_for_all = Some(false),
                 Err(error) => return self.failed("task", &error),
             }
         }
@@ -146,7 +155,12 @@ impl EcsTask {
             _ if with_tags => "/taskWithTags",
             _ => "/task",
         };
-        match (self.get(path, by).await, self.speaks_for_all) {
+        let mut answer = self.get(path, by).await;
+        if with_tags && answer.is_err() {
+            // Without its tags it is a task all the same.
+            answer = self.get("/task", by).await;
+        }
+        match (answer, self.speaks_for_all) {
             (Err(error), _) => self.failed("task", &error),
             (Ok(body), Some(true)) => self.learn(answer::tasks(&body, &self.settings.tags)),
             (Ok(body), _) => {
@@ -178,25 +192,25 @@ impl EcsTask {
         if task == **before { before.clone() } else { Arc::new(task) }
     }
 
-    /// What the containers use; one without a reading stands there with `None`.
-    async fn ask_use(&mut self, by: Instant) -> Vec<(ContainerId, Option<Sample>)> {
+    /// What the containers use; one without a reading stands there with `None`. `None`: it could not be asked.
+    async fn ask_use(&mut self, by: Instant) -> Option<Vec<(ContainerId, Option<Sample>)>> {
         let path = if self.speaks_for_all == Some(true) { "/tasks/stats" } else { "/task/stats" };
         let told = match self.get(path, by).await {
             Ok(body) => parse_all(&body, SourceName::EcsTask),
             Err(error) => {
                 self.failed("task stats", &error);
-                return Vec::new();
+                return None;
             }
         };
         match told {
             Ok(mut samples) => {
                 samples.sort_by(|(a, _), (b, _)| a.cmp(b));
                 samples.dedup_by(|(later, _), (first, _)| later == first);
-                samples
+                Some(samples)
             }
             Err(why) => {
                 self.gap("task stats", format!("what the task metadata endpoint says is no stats: {why}"));
-                Vec::new()
+                None
             }
         }
     }

@@ -133,6 +133,9 @@ async fn who_is_asked_once_a_minute_or_when_a_container_comes_and_use_every_turn
     let reading = read(&mut source).await;
     assert_eq!(service.asked(), all(&["/task/stats", "/task"]));
     assert!(Arc::ptr_eq(&first, &told(&reading).tasks[0]), "nothing of it has changed");
+    service.says(&format!("{BASE}/task/stats"), Answer::Text(json!({format!("{TASK}-2222222222"): null, "a1": sample(30)}).to_string()));
+    read(&mut source).await;
+    assert_eq!(service.asked(), all(&["/task/stats", "/task"]), "one that was measured is gone");
     source.told = None;
     read(&mut source).await;
     assert_eq!(service.asked()[0], format!("GET {BASE}/task"));
@@ -195,6 +198,7 @@ async fn who_is_refused_for_asking_too_often_asks_less_often() {
     for _ in 0..14 {
         let reading = read(&mut source).await;
         assert!(reading.gaps[0].why.contains("too often"), "{:?}", reading.gaps);
+        assert_eq!(told(&reading).stats.len(), 1, "what was last told stays");
         asked.push(service.asked().len());
     }
     assert_eq!(asked, [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);

@@ -141,9 +141,10 @@ impl EcsTask {
             // Only a daemon on a Managed Instance is answered; to everyone else there is no such path.
             match self.get("/tasks", by).await {
                 Ok(body) => {
-                    self.speaks_for_all = Some(true);
-                    self.learn(answer::tasks(&body, &self.settings.tags));
-                    return;
+                    let told = answer::tasks(&body, &self.settings.tags);
+                    // A proxy's page says nothing of whom the endpoint speaks for.
+                    self.speaks_for_all = told.is_ok().then_some(true);
+                    return self.learn(told);
                 }
                 Err(Error::Status { status: 404 | 400, .. }) => self.speaks_for_all = Some(false),
                 Err(error) => return self.failed("task", &error),

@@ -66,7 +66,7 @@ async fn tasks_and_pods_are_their_containers_and_their_remainder() {
 }
 
 /// The text less what Tare tells of itself: that differs with every run and version.
-fn without_agent(text: &str) -> String {
+pub fn without_agent(text: &str) -> String {
     let own: HashSet<String> = AGENT.metrics.iter().map(|metric| metric.about.prometheus()).collect();
     let is_own = |line: &&str| {
         let words = line.strip_prefix("# HELP ").or(line.strip_prefix("# TYPE ")).unwrap_or(line);
@@ -77,7 +77,7 @@ fn without_agent(text: &str) -> String {
 }
 
 /// Lines that only one of them has.
-fn difference(expected: &str, text: &str) -> String {
+pub fn difference(expected: &str, text: &str) -> String {
     let lines = |text: &'_ str| text.lines().map(str::to_owned).collect::<HashSet<String>>();
     let (old, new) = (lines(expected), lines(text));
     let gone = expected.lines().filter(|line| !new.contains(*line)).map(|line| format!("- {line}\n"));

@@ -7,6 +7,7 @@ mod case;
 mod corpus;
 mod dashboards;
 mod door;
+mod ecs;
 mod exposition;
 mod faults;
 mod figures;

@@ -2,7 +2,7 @@
 
 pub mod by;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use super::cells;
 use super::shown::Shown;
 use super::table::{Cell, Column, Look, Tone, WHOLE, columns, draw, say};
 use crate::words::heading::heading;
-use crate::words::rows::{Chosen, kind, used};
+use crate::words::rows::{Chosen, kind, used, which};
 use crate::words::{clean, figures};
 
 /// One sentence on one workload: where it would be cheaper, with its catch. `None`: nothing to say.
@@ -141,7 +141,12 @@ fn items<'a>(report: &'a Report, wanted: &Shown<'_>, verdict: Verdict<'_>) -> Ve
         let dear = |row: &WorkloadRow| row.cost.now.or_else(|| fargate(&row.cost)?.rate);
         shown.sort_by(|a, b| kind(a).cmp(&kind(b)).then_with(|| dear(b).cmp(&dear(a))));
     }
-    let mut items: Vec<Item<'_>> = shown.into_iter().map(|row| item(row, verdict)).collect();
+    // Several tasks of one service are told apart as in `tare ps`.
+    let mut called: BTreeMap<&str, usize> = BTreeMap::new();
+    shown.iter().for_each(|row| *called.entry(&row.seen.about.name).or_default() += 1);
+    let name = |row: &WorkloadRow| which(row).filter(|_| called[&*row.seen.about.name] > 1).map(|which| format!("{} {which}", row.seen.about.name));
+    let mut items: Vec<Item<'_>> =
+        shown.iter().map(|row| Item { name: name(row).unwrap_or_else(|| row.seen.about.name.to_string()), ..item(row, verdict) }).collect();
     if !rest.is_empty() && wanted.query.sort.is_some() {
         items.push(together(&rest));
     } else if !rest.is_empty() {
@@ -398,7 +403,9 @@ fn foot(out: &mut String, report: &Report, items: &[Item<'_>], look: Look, wide:
         percent if full.0 <= 1.0 => format!("break-even: this node is worth its price from {percent} full{cover}"),
         percent => format!("break-even: even full, this node costs {percent} of Fargate{cover}"),
     });
-    let ask = on_fargate().find(|(_, otherwise)| otherwise.rate.is_some()).map(|(item, _)| clean(&format!("tare cost --explain {}", item.name)));
+    let ask = on_fargate()
+        .find(|(_, otherwise)| otherwise.rate.is_some())
+        .map(|(item, _)| clean(&format!("tare cost --explain {}", item.row.map_or(&*item.name, |row| &row.seen.about.name))));
     match (words, ask) {
         (Some(words), Some(ask)) if look.width.is_none_or(|width| columns(&words) + columns(&ask) + 3 <= width.into()) => {
             say(out, look.ends(&words, &ask, wide))

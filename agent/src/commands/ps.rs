@@ -12,7 +12,7 @@ use super::shown::Shown;
 use super::table::{Cell, Column, Look, Tone, draw, say};
 use crate::query::{Field, Row, Unit, Value};
 use crate::words::clean;
-use crate::words::rows::{Chosen, used};
+use crate::words::rows::{Chosen, short, used};
 use crate::words::{self, figures, rows};
 
 const COLUMNS: [Column; 9] = [
@@ -231,12 +231,6 @@ fn carried(rates: &Rates) -> Cell {
 fn stated(label: &str, state: State, only: Option<&ContainerRow>) -> (String, Tone) {
     let (word, tone) = words::state(state, only);
     (format!("{label} ⋅ {word}"), tone)
-}
-
-/// The first four characters of a task's or pod's id tell it from its neighbours.
-fn short(id: &str) -> String {
-    let start: String = id.chars().take(4).collect();
-    format!("{start}…")
 }
 
 /// What is wrong, in words, below the table.

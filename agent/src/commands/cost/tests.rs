@@ -99,6 +99,18 @@ fn what_could_not_be_charged_is_not_hidden_in_the_sum() {
 }
 
 #[test]
+fn tasks_of_one_service_are_told_apart() {
+    let mut report = sample::report();
+    report.workloads.iter_mut().filter(|row| matches!(row.seen.about.key, Key::Task(_))).for_each(|row| {
+        row.seen.about = Arc::new(About { name: "web".into(), ..(*row.seen.about).clone() });
+    });
+    let table = at(&report, 150);
+    let names: Vec<&str> = table.lines().skip(2).map(|line| line.split("  ").next().unwrap_or_default()).collect();
+    assert_eq!(names[..4], ["web 91bc…", "web 7f3a…", "ecs-agent", "system"], "{table}");
+    assert!(table.trim_end().ends_with("tare cost --explain web"), "{table}");
+}
+
+#[test]
 fn what_ended_is_not_in_the_table() {
     let mut report = sample::report();
     let mut once = sample::workload(Key::Loose("0ce".into()), "once", [0.0, 0.0], 0, None);

@@ -138,6 +138,8 @@ fn word(by: By) -> &'static str {
     }
 }
 
+const FARGATE: &str = "FARGATE $/h";
+
 /// The groups as a table.
 pub fn table(report: &Report, groups: &Groups, shown: &Shown<'_>) -> String {
     let look = shown.look;
@@ -153,12 +155,12 @@ pub fn table(report: &Report, groups: &Groups, shown: &Shown<'_>) -> String {
     };
     let columns = [
         Column { head: head_of, least: Some(12), leaves: 0 },
-        Column { head: "WORKLOADS", least: None, leaves: 1 },
-        Column { head: "ASKED", least: None, leaves: 4 },
-        Column { head: "USED", least: None, leaves: 5 },
+        Column { head: "WORKLOADS", least: None, leaves: 3 },
+        Column { head: "ASKED", least: None, leaves: 1 },
+        Column { head: "USED", least: None, leaves: 2 },
         Column { head: "NOW $/h", least: None, leaves: 0 },
-        Column { head: "WITH IDLE", least: None, leaves: 2 },
-        Column { head: "FARGATE $/h", least: None, leaves: 3 },
+        Column { head: "WITH IDLE", least: None, leaves: 4 },
+        Column { head: FARGATE, least: None, leaves: 5 },
     ];
     let wanted: i64 = groups.groups.iter().filter_map(|group| group.now).map(|now| now.0).sum();
     let all = |rate: fn(&WorkloadRow) -> Option<UsdPerHour>| report.workloads.iter().filter(runs).filter_map(rate).map(|rate| rate.0).sum::<i64>();
@@ -200,7 +202,7 @@ pub fn table(report: &Report, groups: &Groups, shown: &Shown<'_>) -> String {
     if shown.headers && uncharged > 0 && groups.price.is_some() {
         paragraph(&mut out, &format!("{uncharged} of them could not be charged, and are in no sum"), Tone::Notice, look);
     }
-    if shown.headers && groups.groups.iter().any(|group| group.fargate.is_none()) {
+    if shown.headers && !drawn.left_out.contains(&FARGATE) && groups.groups.iter().any(|group| group.fargate.is_none()) {
         paragraph(&mut out, "–  on Fargate: not every workload of it has a price of its own", Tone::Quiet, look);
     }
     out
@@ -291,7 +293,7 @@ total                                                    0.10080    0.10080
         }
     }
 
-    /// Two tasks of one service, one of its own, and two that are no task; the second look of the service is a task on Fargate.
+    /// Two tasks of one service, the second on Fargate, one task without a service, and two rows that are no task.
     fn tasks() -> Report {
         let mut report = sample::report();
         let web = report.workloads.iter().find(|row| &*row.seen.about.name == "web").unwrap().clone();
@@ -306,6 +308,17 @@ total                                                    0.10080    0.10080
             report.workloads.push(row);
         }
         report.workloads.retain(|row| row.seen.about.task.is_some() || &*row.seen.about.name != "web");
+        let taken: UsdPerHour = report.workloads.iter().filter_map(|row| row.cost.now).sum();
+        let price = report.host.cost.price.as_ref().unwrap().usd;
+        report.host.cost.idle = Some(UsdPerHour(price.0 - taken.0));
+        let mut left = price.0;
+        for row in &mut report.workloads {
+            let share = row.cost.now.unwrap().0 * price.0 / taken.0;
+            left -= share;
+            row.cost.total = Some(UsdPerHour(share));
+        }
+        let last = report.workloads.last_mut().unwrap();
+        last.cost.total = last.cost.total.map(|total| UsdPerHour(total.0 + left));
         report
     }
 
@@ -325,6 +338,35 @@ total                                                    0.10080    0.10080
         assert_eq!(of(By::Family), [row("checkout", 2, Some((1.0, 2.0))), row("migrate", 1, Some((0.5, 1.0))), none.clone()]);
         assert_eq!(of(By::Cluster), [row("prod", 3, Some((1.5, 3.0))), none.clone()]);
         assert_eq!(of(By::Launch), [row("ec2", 2, Some((1.0, 2.0))), row("fargate", 1, Some((0.5, 1.0))), none]);
+    }
+
+    #[test]
+    fn tasks_add_up_on_the_screen() {
+        let report = tasks();
+        for by in By::value_variants() {
+            let groups = groups(&report, *by, &shown());
+            let of = |rate: fn(&Group) -> Option<UsdPerHour>| groups.groups.iter().map(rate).map(|rate| rate.unwrap().0).sum::<i64>();
+            assert_eq!((of(|group| group.now) + groups.idle.unwrap().0, of(|group| group.total)), (100_800_000, 100_800_000), "{by:?}");
+            assert_eq!(groups.groups.iter().map(|group| group.workloads).sum::<usize>(), 5, "{by:?}");
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_the_money() {
+        let report = tasks();
+        let expected = "\
+SERVICE    NOW $/h  WITH IDLE  FARGATE $/h
+web        0.04265    0.06406      0.04937
+migrate    0.02132    0.03203      0.02469
+system     0.00260    0.00390            –
+ecs-agent  0.00054    0.00081            –
+idle       0.03369
+total      0.10080    0.10080
+";
+        let narrow = |width| Shown { look: Look { width: Some(width), colour: false }, ..shown() };
+        let of = |width| table(&report, &groups(&report, By::Service, &narrow(width)), &narrow(width));
+        assert!(of(46).contains(expected), "{}", of(46));
+        assert!(of(46).contains("on Fargate:") && !of(24).contains("on Fargate:"), "what is left out needs no explanation: {}", of(24));
     }
 
     #[test]

@@ -195,7 +195,7 @@ pub struct Cost {
     pub explain: Option<String>,
 
     /// One row for all that have this in common
-    #[arg(long, value_enum, default_value_t = By::Workload, value_name = "workload|service|project|image|kind", hide_possible_values = true, conflicts_with_all = ["columns", "sort"])]
+    #[arg(long, value_enum, default_value_t = By::Workload, value_name = "workload|service|family|cluster|launch|project|image|kind", hide_possible_values = true, conflicts_with_all = ["columns", "sort"])]
     pub by: By,
 }
 
@@ -306,8 +306,14 @@ pub enum Colour {
 pub enum By {
     /// Nothing: each is one workload
     Workload,
-    /// Their Compose service, else their name
+    /// Their ECS or Compose service, else their name
     Service,
+    /// The family of their ECS task definition
+    Family,
+    /// Their ECS cluster
+    Cluster,
+    /// Whose machine their ECS task runs on: ec2, fargate, external, managed-instances
+    Launch,
     /// Their Compose project
     Project,
     /// The images they run

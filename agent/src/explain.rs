@@ -13,7 +13,7 @@ use collector::units::{Bytes, Stamp};
 
 use crate::cost::fargate;
 use crate::cost::money::decimal;
-use crate::cost::{Basis, Cost, Elsewhere, NodeCost, Otherwise, Part, Price, PriceBasis, Size, UsdPerHour, What};
+use crate::cost::{Basis, Elsewhere, NodeCost, Otherwise, Part, Price, PriceBasis, Size, UsdPerHour, What};
 use crate::report::{HostRow, WorkloadRow};
 
 /// The lines, without their line ends. `at` is the report's own moment.
@@ -22,7 +22,7 @@ pub fn explain(row: &WorkloadRow, host: &HostRow, at: &Stamp) -> Vec<String> {
     let mut lines = vec![heading(row, host, at)];
     match (&row.cost.now, &*row.cost.parts) {
         (Some(now), parts) if is_on_fargate(row) => as_sold(&mut lines, row, *now, parts, at, today),
-        (Some(now), [cpu, memory]) => here(&mut lines, &row.cost, *now, [cpu, memory], &host.cost, today),
+        (Some(now), [cpu, memory]) => here(&mut lines, row, *now, [cpu, memory], &host.cost, today),
         (Some(_), _) => lines.push("  now     0 $/h   it does not run".into()),
         (None, _) if row.cost.note.is_some() => lines.push(format!("  now     –   {}", row.cost.note.as_deref().unwrap_or_default())),
         (None, _) => {
@@ -85,7 +85,8 @@ fn span(span: Duration) -> String {
 }
 
 /// What it costs on this machine.
-fn here(lines: &mut Vec<String>, cost: &Cost, now: UsdPerHour, parts: [&Part; 2], node: &NodeCost, today: Option<Date>) {
+fn here(lines: &mut Vec<String>, row: &WorkloadRow, now: UsdPerHour, parts: [&Part; 2], node: &NodeCost, today: Option<Date>) {
+    let cost = &row.cost;
     let [cpu, memory] = parts;
     let sums = Sums::of(cpu, memory, now);
     let both = |of: fn(&Part) -> Option<f64>| match (of(cpu), of(memory)) {
@@ -94,7 +95,8 @@ fn here(lines: &mut Vec<String>, cost: &Cost, now: UsdPerHour, parts: [&Part; 2]
     };
     let used = if cost.over > Duration::ZERO { "mean of this hour; kernel counters" } else { "at this look; kernel counters" };
     let nothing = cpu.asked.is_none() && memory.asked.is_none();
-    lines.push(format!("  asked   {}{}", both(|part| part.asked), if nothing { "   (nothing asked)" } else { "" }));
+    let said = if nothing { Some("nothing asked".into()) } else { definition(row) };
+    lines.push(format!("  asked   {}{}", both(|part| part.asked), said.map(|said| format!("   ({said})")).unwrap_or_default()));
     lines.push(format!("  used    {}   ({used})", both(|part| part.used)));
     let charged = [sums.amount_digits[0], sums.amount_digits[1].max(3)];
     lines.push(format!("  charged {} vCPU, {} GiB   (the larger of each)", amount(cpu, charged[0]), amount(memory, charged[1])));
@@ -117,6 +119,13 @@ fn here(lines: &mut Vec<String>, cost: &Cost, now: UsdPerHour, parts: [&Part; 2]
         let assumed = node.region.as_ref().is_some_and(|region| region.assumed);
         lines.push(format!("  {} = {} $/h, {}", price.sku, plain(price.usd), origin([&**price], assumed, today)));
     }
+}
+
+/// `task definition web:41`
+fn definition(row: &WorkloadRow) -> Option<String> {
+    let task = row.seen.about.task.as_ref()?;
+    let revision = task.revision.as_ref().map(|revision| format!(":{revision}")).unwrap_or_default();
+    Some(format!("task definition {}{revision}", task.family.as_ref()?))
 }
 
 /// `     one vCPU = 9 x 0.1008 / (9 x 2 + 8)`
@@ -251,11 +260,11 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use collector::snapshot::{About, Asked, Host, Instance, Limits, Scope};
+    use collector::snapshot::{About, Asked, Host, Instance, Limits, Scope, Task};
     use collector::units::Cores;
 
     use crate::cost::book::Book;
-    use crate::cost::{Item, Reckoning, Settings, Weights};
+    use crate::cost::{Cost, Item, Reckoning, Settings, Weights};
 
     fn host(kind: Option<&str>) -> Host {
         let instance = Instance { id: Some("i-0a1b2c3d".into()), kind: kind.map(Into::into), region: Some("us-east-1".into()), ..Instance::default() };
@@ -324,6 +333,20 @@ web, container web, on i-0a1b2c3d
         let mut ended = row.clone();
         ended.cost = Cost { now: Some(UsdPerHour(0)), total: Some(UsdPerHour(0)), idle_share: Some(UsdPerHour(0)), ..Cost::default() };
         assert!(explained(&ended, &nowhere).contains("it does not run"));
+    }
+
+    #[test]
+    fn what_a_task_asks_for_stands_in_its_definition() {
+        let (mut row, host) = seen(&host(Some("m7i.large")), Key::Task("7f3a".into()), Some((0.5, 1.0)), Some((0.21, 0.62)));
+        for (family, revision, said) in [
+            (Some("web"), Some("41"), "0.50 vCPU, 1.000 GiB   (task definition web:41)"),
+            (Some("web"), None, "0.50 vCPU, 1.000 GiB   (task definition web)"),
+            (None, Some("41"), "0.50 vCPU, 1.000 GiB"),
+        ] {
+            let task = Task { family: family.map(Into::into), revision: revision.map(Into::into), ..Task::default() };
+            row.seen.about = Arc::new(About { task: Some(Arc::new(task)), ..(*row.seen.about).clone() });
+            assert_eq!(explain(&row, &host, &at("2026-11-25T14:37:00Z"))[1], format!("  asked   {said}"));
+        }
     }
 
     #[test]

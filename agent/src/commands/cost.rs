@@ -2,7 +2,9 @@
 
 pub mod by;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
 
 use collector::identity::Key;
 use collector::snapshot::{Market, State};
@@ -17,7 +19,7 @@ use super::cells;
 use super::shown::Shown;
 use super::table::{Cell, Column, Look, Tone, WHOLE, columns, draw, say};
 use crate::words::heading::heading;
-use crate::words::rows::{Chosen, kind, used};
+use crate::words::rows::{Chosen, kind, used, which};
 use crate::words::{clean, figures};
 
 /// One sentence on one workload: where it would be cheaper, with its catch. `None`: nothing to say.
@@ -83,7 +85,10 @@ pub fn table(report: &Report, shown: &Shown<'_>, verdict: Verdict<'_>) -> String
 /// How one workload's cost is reckoned, for each that goes by this name. Errors: nobody does.
 pub fn explain(report: &Report, name: &str) -> anyhow::Result<String> {
     let by_name = |row: &&WorkloadRow| *row.seen.about.name == *name || row.containers.iter().any(|one| one.seen.about.label() == name);
-    let rows: Vec<&WorkloadRow> = report.workloads.iter().filter(by_name).collect();
+    let mut rows: Vec<&WorkloadRow> = report.workloads.iter().filter(by_name).collect();
+    if rows.is_empty() {
+        rows.extend(report.workloads.iter().filter(|row| by_id(row, name)));
+    }
     if rows.is_empty() {
         let names: BTreeSet<&str> = report.workloads.iter().map(|row| &*row.seen.about.name).collect();
         let known = names.into_iter().take(20).collect::<Vec<_>>().join(", ");
@@ -91,6 +96,18 @@ pub fn explain(report: &Report, name: &str) -> anyhow::Result<String> {
     }
     let explained = rows.into_iter().map(|row| explain::explain(row, &report.host, &report.at).iter().map(|line| clean(line) + "\n").collect::<String>());
     Ok(explained.collect::<Vec<_>>().join("\n"))
+}
+
+/// Its ARN, its id or the start of it: four characters are what the tables show.
+fn by_id(row: &WorkloadRow, name: &str) -> bool {
+    let start = name.trim_end_matches('…');
+    let id = match &row.seen.about.key {
+        Key::Task(id) => id.as_str(),
+        Key::Pod(uid) => uid.as_str(),
+        _ => return false,
+    };
+    let arn = row.seen.about.task.as_ref().and_then(|task| task.arn.as_ref());
+    start.len() >= 4 && id.starts_with(start) || arn.is_some_and(|arn| arn.as_str() == name)
 }
 
 /// One row: a workload, or the quiet units of the host together.
@@ -135,7 +152,12 @@ fn items<'a>(report: &'a Report, wanted: &Shown<'_>, verdict: Verdict<'_>) -> Ve
         let dear = |row: &WorkloadRow| row.cost.now.or_else(|| fargate(&row.cost)?.rate);
         shown.sort_by(|a, b| kind(a).cmp(&kind(b)).then_with(|| dear(b).cmp(&dear(a))));
     }
-    let mut items: Vec<Item<'_>> = shown.into_iter().map(|row| item(row, verdict)).collect();
+    // Several tasks of one service are told apart as in `tare ps`.
+    let mut called: BTreeMap<&str, usize> = BTreeMap::new();
+    shown.iter().for_each(|row| *called.entry(&row.seen.about.name).or_default() += 1);
+    let name = |row: &WorkloadRow| which(row).filter(|_| called[&*row.seen.about.name] > 1).map(|which| format!("{} {which}", row.seen.about.name));
+    let mut items: Vec<Item<'_>> =
+        shown.iter().map(|row| Item { name: name(row).unwrap_or_else(|| row.seen.about.name.to_string()), ..item(row, verdict) }).collect();
     if !rest.is_empty() && wanted.query.sort.is_some() {
         items.push(together(&rest));
     } else if !rest.is_empty() {
@@ -161,26 +183,59 @@ fn others<'a>(report: &'a Report, found: &Report) -> Option<Item<'a>> {
 }
 
 fn item<'a>(row: &'a WorkloadRow, verdict: Verdict<'_>) -> Item<'a> {
-    let part = |what| row.cost.parts.iter().find(|part| part.what == what);
-    let (cpu, memory) = (part(What::Cpu), part(What::Memory));
-    let asked = &row.seen.asked;
+    let [asked, used] = amounts(row);
     Item {
         name: row.seen.about.name.to_string(),
         row: Some(row),
-        asked: figures::cores_and_gib(
-            cpu.and_then(|part| part.asked).or(asked.cores.map(|cores| cores.0)),
-            memory.and_then(|part| part.asked).or(asked.memory.map(Bytes::gib)),
-        ),
-        used: figures::cores_and_gib(
-            cpu.and_then(|part| part.used).or(row.rates.cpu.map(|cpu| cpu.0)),
-            memory.and_then(|part| part.used).or(used(row).map(Bytes::gib)),
-        ),
+        asked: asked.shown(),
+        used: used.shown(),
         now: row.cost.now,
         total: row.cost.total,
         fargate: elsewhere(&row.cost),
         says: verdict(row),
         quiet: kind(row) > 0,
     }
+}
+
+/// So much CPU and memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Amount {
+    /// CPU cores.
+    pub cores: Option<f64>,
+    /// Memory.
+    pub gib: Option<f64>,
+}
+
+impl Amount {
+    fn shown(self) -> Option<String> {
+        figures::cores_and_gib(self.cores, self.gib)
+    }
+}
+
+/// Of all of them; what is not known of one is not known of their sum.
+impl std::iter::Sum for Amount {
+    fn sum<I: Iterator<Item = Amount>>(amounts: I) -> Amount {
+        let none = Amount { cores: Some(0.0), gib: Some(0.0) };
+        let add = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
+        amounts.fold(none, |sum, one| Amount { cores: add(sum.cores, one.cores), gib: add(sum.gib, one.gib) })
+    }
+}
+
+/// What a workload asked for and what it used: as it was charged, else as it was seen.
+fn amounts(row: &WorkloadRow) -> [Amount; 2] {
+    let part = |what| row.cost.parts.iter().find(|part| part.what == what);
+    let (cpu, memory) = (part(What::Cpu), part(What::Memory));
+    let asked = &row.seen.asked;
+    [
+        Amount {
+            cores: cpu.and_then(|part| part.asked).or(asked.cores.map(|cores| cores.0)),
+            gib: memory.and_then(|part| part.asked).or(asked.memory.map(Bytes::gib)),
+        },
+        Amount {
+            cores: cpu.and_then(|part| part.used).or(row.rates.cpu.map(|cpu| cpu.0)),
+            gib: memory.and_then(|part| part.used).or(used(row).map(Bytes::gib)),
+        },
+    ]
 }
 
 fn together<'a>(rest: &[&WorkloadRow]) -> Item<'a> {
@@ -362,7 +417,9 @@ fn foot(out: &mut String, report: &Report, items: &[Item<'_>], look: Look, wide:
         percent if full.0 <= 1.0 => format!("break-even: this node is worth its price from {percent} full{cover}"),
         percent => format!("break-even: even full, this node costs {percent} of Fargate{cover}"),
     });
-    let ask = on_fargate().find(|(_, otherwise)| otherwise.rate.is_some()).map(|(item, _)| clean(&format!("tare cost --explain {}", item.name)));
+    let ask = on_fargate()
+        .find(|(_, otherwise)| otherwise.rate.is_some())
+        .map(|(item, _)| clean(&format!("tare cost --explain {}", item.row.map_or(&*item.name, |row| &row.seen.about.name))));
     match (words, ask) {
         (Some(words), Some(ask)) if look.width.is_none_or(|width| columns(&words) + columns(&ask) + 3 <= width.into()) => {
             say(out, look.ends(&words, &ask, wide))

@@ -1,7 +1,7 @@
 //! `tare ps`: what runs here and what it uses, as one table.
 
 use collector::identity::{ContainerId, Key};
-use collector::snapshot::{Container, NetOwner, Role, State};
+use collector::snapshot::{Container, NetOwner, State};
 use collector::units::{Bytes, Cores, Ratio};
 
 use crate::health;
@@ -12,7 +12,7 @@ use super::shown::Shown;
 use super::table::{Cell, Column, Look, Tone, draw, say};
 use crate::query::{Field, Row, Unit, Value};
 use crate::words::clean;
-use crate::words::rows::{Chosen, used};
+use crate::words::rows::{Chosen, short, used};
 use crate::words::{self, figures, rows};
 
 const COLUMNS: [Column; 9] = [
@@ -82,9 +82,12 @@ pub fn table(report: &Report, shown: &Shown<'_>) -> String {
         // One container alone is its workload; two are told apart. A workload that is wanted itself brings them all.
         let all = shown.query.wants(&row);
         // The platform's helpers are scenery while nothing is wrong with them; the task's figures hold theirs.
-        let scenery = |one: &ContainerRow| !shown.all && matches!(one.seen.about.role, Role::Pause | Role::Internal) && one.warnings.is_empty();
-        let inner =
-            row.several().iter().filter(|one| !scenery(one)).map(|inner| Row { inner: Some(inner), ..row }).filter(|inner| all || shown.query.wants(inner));
+        let inner = row
+            .several()
+            .iter()
+            .filter(|one| shown.all || !rows::is_scenery(one))
+            .map(|inner| Row { inner: Some(inner), ..row })
+            .filter(|inner| all || shown.query.wants(inner));
         rows.extend(inner.map(|inner| cells(&inner, fields.as_deref())));
     }
     rows.extend(rest.map(|rest| together(&rest, fields.as_deref())));
@@ -237,12 +240,6 @@ fn carried(rates: &Rates) -> Cell {
 fn stated(label: &str, state: State, only: Option<&ContainerRow>) -> (String, Tone) {
     let (word, tone) = words::state(state, only);
     (format!("{label} ⋅ {word}"), tone)
-}
-
-/// The first four characters of a task's or pod's id tell it from its neighbours.
-fn short(id: &str) -> String {
-    let start: String = id.chars().take(4).collect();
-    format!("{start}…")
 }
 
 /// What is wrong, in words, below the table.

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 
 use collector::identity::Key;
-use collector::snapshot::{State, Usage};
+use collector::snapshot::{Role, State, Usage};
 use collector::units::Bytes;
 
-use crate::report::{Report, WorkloadRow};
+use crate::report::{ContainerRow, Report, WorkloadRow};
 
 /// The rows of a table.
 pub(crate) struct Chosen<'a> {
@@ -58,6 +58,26 @@ pub(crate) fn kind(row: &WorkloadRow) -> u8 {
         Key::Unit(_) => 1,
         Key::System => 2,
     }
+}
+
+/// The first four characters of an id tell it from its neighbours.
+pub(crate) fn short(id: &str) -> String {
+    let start: String = id.chars().take(4).collect();
+    format!("{start}…")
+}
+
+/// What tells a task or pod from the others of its name: `7f3a…`. Others have a name each.
+pub(crate) fn which(row: &WorkloadRow) -> Option<String> {
+    match &row.seen.about.key {
+        Key::Task(id) => Some(short(id.as_str())),
+        Key::Pod(uid) => Some(short(uid.as_str())),
+        Key::Loose(_) | Key::Unit(_) | Key::System => None,
+    }
+}
+
+/// A helper of the platform with which nothing is wrong. Its task's figures hold its own.
+pub(crate) fn is_scenery(container: &ContainerRow) -> bool {
+    matches!(container.seen.about.role, Role::Pause | Role::Internal) && container.warnings.is_empty()
 }
 
 /// The memory a table speaks of.

@@ -1,5 +1,10 @@
 //! Whole tables, as they stand on a terminal.
 
+use std::sync::Arc;
+
+use collector::identity::TaskArn;
+use collector::snapshot::{About, Task};
+
 use super::*;
 use crate::cost::NodeCost;
 use crate::sample;
@@ -94,6 +99,18 @@ fn what_could_not_be_charged_is_not_hidden_in_the_sum() {
 }
 
 #[test]
+fn tasks_of_one_service_are_told_apart() {
+    let mut report = sample::report();
+    report.workloads.iter_mut().filter(|row| matches!(row.seen.about.key, Key::Task(_))).for_each(|row| {
+        row.seen.about = Arc::new(About { name: "web".into(), ..(*row.seen.about).clone() });
+    });
+    let table = at(&report, 150);
+    let names: Vec<&str> = table.lines().skip(2).map(|line| line.split("  ").next().unwrap_or_default()).collect();
+    assert_eq!(names[..4], ["web 91bc…", "web 7f3a…", "ecs-agent", "system"], "{table}");
+    assert!(table.trim_end().ends_with("tare cost --explain web"), "{table}");
+}
+
+#[test]
 fn what_ended_is_not_in_the_table() {
     let mut report = sample::report();
     let mut once = sample::workload(Key::Loose("0ce".into()), "once", [0.0, 0.0], 0, None);
@@ -147,4 +164,25 @@ fn the_host_s_quiet_units_are_charged_in_one_row_that_still_adds_up() {
     let table = at(&report, 150);
     assert!(table.contains("3 more units") && table.contains("= the node"), "{table}");
     assert!(table.find("3 more units") < table.find("system"), "{table}");
+}
+
+#[test]
+fn a_task_is_explained_by_its_name_its_id_or_the_start_of_it() {
+    let mut report = sample::report();
+    let arn = "arn:aws:ecs:us-east-1:111122223333:task/prod/7f3ac0de00000000000000000000aaaa";
+    let web = report.workloads.iter_mut().find(|row| &*row.seen.about.name == "web").unwrap();
+    let task = Task { arn: TaskArn::parse(arn), ..Task::default() };
+    web.seen.about = Arc::new(About { task: Some(Arc::new(task)), ..(*web.seen.about).clone() });
+    for name in ["web", "envoy", "7f3ac0de00000000000000000000aaaa", "7f3a", "7f3a…", arn] {
+        assert!(explain(&report, name).unwrap().starts_with("web, task 7f3ac0de"), "{name}");
+    }
+    // Fewer characters than a table shows would meet too many.
+    for name in ["7f3", "7…", "", "7f3b", "arn:aws:ecs"] {
+        assert!(explain(&report, name).unwrap_err().to_string().contains("no workload is called"), "{name}");
+    }
+    // A name comes before the start of an id.
+    report.workloads.iter_mut().filter(|row| &*row.seen.about.name == "api").for_each(|row| {
+        row.seen.about = Arc::new(About { name: "7f3a".into(), ..(*row.seen.about).clone() });
+    });
+    assert!(explain(&report, "7f3a").unwrap().starts_with("7f3a, task 91bc"));
 }

@@ -7,7 +7,7 @@ use collector::units::{Cores, Limit};
 use crate::explain::explain;
 use crate::report::{ContainerRow, Report, WorkloadRow};
 use crate::words::figures;
-use crate::words::rows::{memory, used};
+use crate::words::rows::{is_scenery, memory, used, which};
 use crate::words::state;
 
 use super::history::History;
@@ -22,10 +22,12 @@ pub(super) fn main(row: &WorkloadRow, report: &Report, history: &History) -> Mar
     let bytes = if let Limit::Of(bytes) = seen.limits.memory { Some(bytes.0 as f64) } else { None };
     let asked = |asked: Option<f64>| asked.map(|asked| ("asked", asked as f32));
     let key = &seen.about.key;
+    let containers: Vec<&ContainerRow> = row.containers.iter().filter(|one| !is_scenery(one)).collect();
+    let hidden = row.containers.len() - containers.len();
     let measured = row.containers.iter().any(|one| one.seen.disk.is_some());
     html! {
         p.back { a href="/" { "all that runs here" } }
-        h2 { (seen.about.name) " " span class=(tone(bad)) { (word) } }
+        h2 { (seen.about.name) " " @if let Some(which) = which(row) { span.muted { (which) } " " } span class=(tone(bad)) { (word) } }
         @if let Some(project) = &seen.about.project { p.muted { "compose project " (project) } }
         @for warning in &row.warnings { p.notice { (warning) } }
         div.charts {
@@ -40,15 +42,15 @@ pub(super) fn main(row: &WorkloadRow, report: &Report, history: &History) -> Mar
         }
         h3 { "How its cost is reckoned" }
         pre tabindex="0" role="region" aria-label="How its cost is reckoned" { (explain(row, &report.host, &report.at).join("\n")) }
-        @if !row.containers.is_empty() {
+        @if !containers.is_empty() {
             div.table tabindex="0" role="region" aria-labelledby="containers" {
                 table {
-                    caption #containers { "Its containers" }
+                    caption #containers { "Its containers" @if hidden > 0 { ", without " (hidden) " of the platform’s own" } }
                     thead { tr {
                         th scope="col" { "Container" } th scope="col" { "Image" } th.num scope="col" { "CPU" } th.num scope="col" { "Memory" }
                         th.num.mid scope="col" { "of limit" } @if measured { th.num scope="col" { "Disk" } } th.num scope="col" { "Restarts" } th.num scope="col" { "Exit code" } th.num.mid scope="col" { "Started" }
                     } }
-                    tbody { @for container in &row.containers { (line(container, row.containers.len() > 1, measured)) } }
+                    tbody { @for container in containers { (line(container, row.containers.len() > 1, measured)) } }
                 }
             }
         }

@@ -7,14 +7,14 @@ use jiff::civil::Date;
 use maud::{Markup, html};
 
 use collector::identity::Key;
-use collector::snapshot::{NetOwner, State};
+use collector::snapshot::{NetOwner, Scope, State};
 use collector::units::{Bytes, Limit};
 
 use crate::cost::{Elsewhere, Otherwise, UsdPerHour};
 use crate::report::{Report, WorkloadRow};
 use crate::verdict::verdict;
 use crate::words::figures::{self, SHOWN};
-use crate::words::rows::{choose, kind, used};
+use crate::words::rows::{choose, kind, used, which};
 use crate::words::{Tone, state};
 
 use super::history::History;
@@ -32,6 +32,8 @@ pub(super) fn main(report: &Report, query: &Query, history: &History, today: Opt
     let fits = |row: &&WorkloadRow| query.filter.is_empty() || words(row).contains(&query.filter.to_lowercase());
     let all = rows.len();
     let money = Money::of(report, &rows, &chosen.rest);
+    // Of one task the price is known where that of its machine is not cut into parts.
+    let alone = money.is_none() && report.scope == Scope::Task && rows.iter().any(|row| row.cost.now.is_some());
     rows.retain(fits);
     html! {
         @if money.is_some() { (node(report, &colours)) }
@@ -64,13 +66,15 @@ pub(super) fn main(report: &Report, query: &Query, history: &History, today: Opt
                         th.num.wide scope="col" { "Asked" }
                         (head(query, Sort::Network, "Network in / out", "num wide"))
                         (head(query, Sort::Restarts, "Restarts", "num wide"))
-                        @if money.is_some() {
+                        @if money.is_some() || alone {
                             (head(query, Sort::Cost, "Now $/h", "num"))
+                        }
+                        @if money.is_some() {
                             th.num.wide scope="col" { "with idle" }
                         }
                         (head(query, Sort::Fargate, "Fargate $/h", "num mid"))
                     } }
-                    @for row in &rows { (line(row, report, history, today, money.as_ref(), &colours)) }
+                    @for row in &rows { (line(row, report, history, today, (money.as_ref(), alone), &colours)) }
                     @if let Some(money) = money.as_ref().filter(|_| query.filter.is_empty()) { (foot(money, chosen.rest.len())) }
                 }
             }
@@ -125,6 +129,7 @@ fn order(rows: &mut [&WorkloadRow], query: &Query) {
 /// What a filter looks through, in small letters.
 fn words(row: &WorkloadRow) -> String {
     let mut words = vec![row.seen.about.name.to_string(), row.seen.about.project.as_deref().unwrap_or_default().to_owned(), said(row).0];
+    words.extend(which(row));
     for container in &row.containers {
         words.push(container.seen.about.label().to_owned());
         words.extend(container.seen.about.image.as_deref().map(str::to_owned));
@@ -165,7 +170,7 @@ fn colours(report: &Report) -> Vec<&Key> {
     dear.into_iter().take(COLOURS).map(|row| &row.seen.about.key).collect()
 }
 
-fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Date>, money: Option<&Money<'_>>, colours: &[&Key]) -> Markup {
+fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Date>, (money, alone): (Option<&Money<'_>>, bool), colours: &[&Key]) -> Markup {
     let key = &row.seen.about.key;
     let colour = colours.iter().position(|coloured| *coloured == key);
     let (said, bad) = said(row);
@@ -183,6 +188,7 @@ fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Dat
                     }
                 }
                 a href=(query::workload(key)) { (row.seen.about.name) }
+                @if let Some(which) = which(row) { " " span.muted { (which) } }
                 " " span class=(tone(bad)) { (said) }
             }
             td.num { (chart::spark(history.of(key).map(|point| point.cpu), cores(row))) (figure(row.rates.cpu.map(figures::cores))) }
@@ -196,6 +202,8 @@ fn line(row: &WorkloadRow, report: &Report, history: &History, today: Option<Dat
             @if let Some(money) = money {
                 td.num { (figure(row.cost.now.and_then(|_| money.now(key)))) }
                 td.num.wide { (figure(row.cost.total.and_then(|_| money.total(key)))) }
+            } @else if alone {
+                td.num { (figure(row.cost.now.map(|now| now.to_string()))) }
             }
             td.num.mid { (elsewhere(row)) }
         }

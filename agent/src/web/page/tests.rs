@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector::identity::Key;
-use collector::snapshot::ContainerAbout;
+use collector::snapshot::{About, ContainerAbout, Role, Scope};
 use regex::Regex;
 
 use super::*;
@@ -113,13 +113,39 @@ fn a_workload_has_its_own_page_with_its_cost_worked_out() {
 }
 
 #[test]
+fn the_platform_s_own_containers_are_shown_when_something_is_wrong_with_them() {
+    let mut report = sample::report();
+    let web = report.workloads.iter_mut().find(|row| &*row.seen.about.name == "web").unwrap();
+    web.containers[1].seen.about = Arc::new(ContainerAbout { role: Role::Pause, ..(*web.containers[1].seen.about).clone() });
+    let of = |report: &Report| html(&Page::default(), "/workload", "task=7f3ac0de00000000000000000000aaaa", &published(report.clone()));
+    let well = of(&report);
+    assert!(!well.contains("envoy") && well.contains("Its containers, without 1 of the platform’s own"), "{well}");
+    report.workloads.iter_mut().find(|row| &*row.seen.about.name == "web").unwrap().containers[1].warnings.push("restarting".into());
+    let ill = of(&report);
+    assert!(ill.contains("envoy") && !ill.contains("without"), "{ill}");
+}
+
+#[test]
+fn a_task_whose_machine_has_no_price_shows_its_own() {
+    let mut report = sample::report();
+    report.host.cost = Default::default();
+    report.scope = Scope::Task;
+    report.workloads.retain(|row| &*row.seen.about.name == "web");
+    let html = view_of(report.clone());
+    assert!(html.contains("Now $/h") && html.contains("<td class=\"num\">0.02132</td>") && !html.contains("with idle"), "{html}");
+    assert!(html.contains("<span class=\"muted\">7f3a…</span>"), "{html}");
+    report.workloads.iter_mut().for_each(|row| row.cost.now = None);
+    assert!(!view_of(report).contains("Now $/h"), "no column for what is not known");
+}
+
+#[test]
 fn names_are_text_whatever_is_in_them() {
     const EVIL: &str = "</title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
     let mut report = sample::report();
     report.cluster = Some(EVIL.into());
     report.workloads.iter_mut().for_each(|row| {
         row.warnings.push(EVIL.into());
-        row.seen.about = Arc::new(collector::snapshot::About { name: EVIL.into(), ..(*row.seen.about).clone() });
+        row.seen.about = Arc::new(About { name: EVIL.into(), ..(*row.seen.about).clone() });
         row.containers
             .iter_mut()
             .for_each(|one| one.seen.about = Arc::new(ContainerAbout { name: Some(EVIL.into()), image: Some(EVIL.into()), ..(*one.seen.about).clone() }));

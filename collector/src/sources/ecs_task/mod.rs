@@ -43,6 +43,8 @@ pub struct EcsTask {
     told: Option<Instant>,
     /// Tags were asked for, which is done once.
     tagged: bool,
+    /// Measured, and not in the task when it was last asked for: it is not asked for them again.
+    strangers: BTreeSet<ContainerId>,
     gaps: Vec<Gap>,
     /// The last ones told, for turns that ask nothing.
     stats: Vec<ContainerStats>,
@@ -90,6 +92,7 @@ impl EcsTask {
             tasks: Vec::new(),
             told: None,
             tagged: false,
+            strangers: BTreeSet::new(),
             gaps: Vec::new(),
             stats: Vec::new(),
             pace: Pace::default(),
@@ -105,8 +108,10 @@ impl EcsTask {
             self.ask_who(by).await;
         }
         let samples = if self.tasks.is_empty() { None } else { self.ask_use(by).await };
-        if samples.as_ref().is_some_and(|samples| self.has_changed(samples)) {
+        if let Some(samples) = samples.as_ref().filter(|samples| self.has_changed(samples)) {
             self.ask_who(by).await;
+            let known: BTreeSet<&ContainerId> = self.tasks.iter().flat_map(|task| &task.containers).map(|one| &one.about.id).collect();
+            self.strangers = samples.iter().map(|(id, _)| id).filter(|id| !known.contains(id)).cloned().collect();
         }
         if let Some(samples) = samples {
             self.stats = samples.into_iter().filter_map(|(id, sample)| sample.map(|sample| stats(id, sample))).collect();
@@ -130,7 +135,7 @@ impl EcsTask {
         let containers = || self.tasks.iter().flat_map(|task| &task.containers);
         let known: BTreeSet<&ContainerId> = containers().map(|one| &one.about.id).collect();
         let measured: BTreeSet<&ContainerId> = self.stats.iter().map(|one| &one.id).collect();
-        let came = samples.iter().any(|(id, _)| !known.contains(id));
+        let came = samples.iter().any(|(id, _)| !known.contains(id) && !self.strangers.contains(id));
         let went = |id: &ContainerId| measured.contains(id) && !samples.iter().any(|(one, sample)| one == id && sample.is_some());
         came || containers().any(|one| went(&one.about.id))
     }
@@ -244,9 +249,14 @@ impl EcsTask {
     }
 }
 
-/// Of its limits only that of processes is the container's own: the memory told is the machine's where it has none.
+/// Of its limits only that of processes is the container's own: the memory told is the machine's where it has none. Its throttling is none either: ECS sets a quota on the
+/// task alone, whose counters nobody tells, so the zeros of a container say nothing.
 fn stats(id: ContainerId, sample: Sample) -> ContainerStats {
-    ContainerStats { id, usage: sample.usage, limits: Limits { pids: sample.pids_limit, ..Limits::default() } }
+    let mut usage = sample.usage;
+    if let Some(cpu) = &mut usage.cpu {
+        cpu.is.throttling = None;
+    }
+    ContainerStats { id, usage, limits: Limits { pids: sample.pids_limit, ..Limits::default() } }
 }
 
 impl Source for EcsTask {

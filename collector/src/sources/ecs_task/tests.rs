@@ -133,6 +133,8 @@ async fn who_is_asked_once_a_minute_or_when_a_container_comes_and_use_every_turn
     let reading = read(&mut source).await;
     assert_eq!(service.asked(), all(&["/task/stats", "/task"]));
     assert!(Arc::ptr_eq(&first, &told(&reading).tasks[0]), "nothing of it has changed");
+    read(&mut source).await;
+    assert_eq!(service.asked(), all(&["/task/stats"]), "a stranger is asked about once");
     service.says(&format!("{BASE}/task/stats"), Answer::Text(json!({format!("{TASK}-2222222222"): null, "a1": sample(30)}).to_string()));
     read(&mut source).await;
     assert_eq!(service.asked(), all(&["/task/stats", "/task"]), "one that was measured is gone");

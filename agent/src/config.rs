@@ -18,7 +18,7 @@ use collector::sources::docker::stats;
 use collector::sources::{cgroup, imds, net};
 
 use crate::metrics::choice::{Choice, Glob};
-use crate::{cost, web};
+use crate::{aws, cost, web};
 
 /// Every setting, its default and its explanation, as the user reads it.
 pub const MANUAL: &str = include_str!("../tare.toml");
@@ -50,6 +50,8 @@ pub struct Settings {
     pub docker: Docker,
     /// `[imds]`
     pub imds: Imds,
+    /// `[aws]`
+    pub aws: aws::Settings,
     /// `[cost]`
     pub cost: cost::Settings,
 }
@@ -250,6 +252,14 @@ impl Values {
         let endpoint = self.read("imds.endpoint", endpoint);
         let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
         let refresh = self.span("imds.refresh", second(60)..=second(24 * 3600));
+        let ecs = self.read("aws.ecs", |text| {
+            Ok(match choice(text, &["auto", "on", "off"])? {
+                "on" => aws::Wanted::On,
+                "off" => aws::Wanted::Off,
+                _ => aws::Wanted::Auto,
+            })
+        });
+        let tags = self.list("aws.tags", tag);
         let weights = self.read("cost.weights", |text| text.parse().map_err(|_| "allowed are two numbers from 0.000001 to 1000: \"9:1\"".into()));
         Some(Settings {
             listen: listen?,
@@ -269,6 +279,7 @@ impl Values {
                 stats: stats::Settings { enabled: stats?, every: stats_every? },
             },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
+            aws: aws::Settings { ecs: ecs?, tags: tags? },
             cost: cost::Settings { weights: weights? },
         })
     }
@@ -356,6 +367,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn label(text: &str) -> Result<Arc<str>, String> {
     let fits = text.chars().count() <= 100 && !text.chars().any(char::is_control);
     if fits { Ok(text.into()) } else { Err("allowed are at most 100 characters, no control characters".into()) }
+}
+
+/// The key of a tag (AWS: "Tagging your AWS resources").
+fn tag(text: &str) -> Result<Arc<str>, String> {
+    let fits = (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.into()) } else { Err("allowed are 1 to 128 characters, no control characters".into()) }
 }
 
 /// `m7i.large`, `u-6tb1.112xlarge`: a family, a dot, a size.

@@ -121,6 +121,11 @@ Exit codes: 0 its newest report is fresh; 1 it is not, or it does not answer wit
   tare man | man -l -
   tare man /usr/local/share/man/man1")]
     Man(Man),
+    /// Print what must be set elsewhere for Tare, made of the settings in force
+    #[command(after_help = "Examples:
+  tare generate iam > policy.json
+  tare generate iam --config tare.toml")]
+    Generate(Generate),
 }
 
 /// `tare run`
@@ -288,6 +293,21 @@ pub struct Man {
     /// The folder, which must exist
     #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
+}
+
+/// `tare generate`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Group)]
+pub struct Generate {
+    /// What
+    #[arg(value_enum)]
+    pub what: Generated,
+}
+
+/// What can be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// The least IAM policy that Tare needs
+    Iam,
 }
 
 /// Whether tables are coloured.

@@ -19,7 +19,7 @@ use collector::sources::ecs_task;
 use collector::sources::{cgroup, imds, net};
 
 use crate::metrics::choice::{Choice, Glob};
-use crate::{cost, web};
+use crate::{aws, cost, web};
 
 /// Every setting, its default and its explanation, as the user reads it.
 pub const MANUAL: &str = include_str!("../tare.toml");
@@ -53,6 +53,8 @@ pub struct Settings {
     pub ecs: Ecs,
     /// `[imds]`
     pub imds: Imds,
+    /// `ecs.api`: what AWS is asked.
+    pub aws: aws::Settings,
     /// `[cost]`
     pub cost: cost::Settings,
 }
@@ -211,11 +213,6 @@ pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsStri
     }
 }
 
-/// The key of a tag (AWS: "Tagging your AWS resources").
-fn tag(text: &str) -> Result<String, String> {
-    if (1..=128).contains(&text.chars().count()) { Ok(text.to_owned()) } else { Err("a tag's key has 1 to 128 letters".into()) }
-}
-
 /// A span of time: a whole number and one of `ms`, `s`, `m`, `h`. Errors say what a span looks like.
 pub fn span(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -291,6 +288,13 @@ impl Values {
         let endpoint = self.read("imds.endpoint", endpoint);
         let deadline = self.span("imds.deadline", Duration::from_millis(100)..=second(30));
         let refresh = self.span("imds.refresh", second(60)..=second(24 * 3600));
+        let api = self.read("ecs.api", |text| {
+            Ok(match choice(text, &["auto", "on", "off"])? {
+                "on" => aws::Wanted::On,
+                "off" => aws::Wanted::Off,
+                _ => aws::Wanted::Auto,
+            })
+        });
         let weights = self.read("cost.weights", |text| text.parse().map_err(|_| "allowed are two numbers from 0.000001 to 1000: \"9:1\"".into()));
         Some(Settings {
             listen: listen?,
@@ -310,8 +314,9 @@ impl Values {
                 stats: stats::Settings { enabled: stats?, every: stats_every? },
                 sizes: sizes?,
             },
-            ecs: Ecs { agent: agent?, metadata: metadata?, task: ecs_task::Settings { every: every?, tags: tags? } },
+            ecs: Ecs { agent: agent?, metadata: metadata?, task: ecs_task::Settings { every: every?, tags: tags.clone()? } },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
+            aws: aws::Settings { ecs: api?, tags: tags? },
             cost: cost::Settings { weights: weights? },
         })
     }
@@ -407,6 +412,12 @@ fn sizes_every(text: &str) -> Result<Option<Duration>, String> {
 fn label(text: &str) -> Result<Arc<str>, String> {
     let fits = text.chars().count() <= 100 && !text.chars().any(char::is_control);
     if fits { Ok(text.into()) } else { Err("allowed are at most 100 characters, no control characters".into()) }
+}
+
+/// The key of a tag (AWS: "Tagging your AWS resources").
+fn tag(text: &str) -> Result<Arc<str>, String> {
+    let fits = (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.into()) } else { Err("allowed are 1 to 128 characters, no control characters".into()) }
 }
 
 /// `m7i.large`, `u-6tb1.112xlarge`: a family, a dot, a size.

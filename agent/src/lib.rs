@@ -12,6 +12,7 @@ pub mod query;
 mod words;
 pub mod metrics;
 pub mod sinks;
+pub mod aws;
 pub mod web;
 pub mod config;
 pub mod args;

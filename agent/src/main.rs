@@ -11,7 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use collector::roots::Roots;
-use tare::args::{Args, Command, Config, Exit, Form, Man, View};
+use tare::args::{Args, Command, Config, Exit, Form, Generate, Generated, Man, View};
 use tare::commands;
 use tare::commands::doctor::{self, Facts};
 use tare::commands::looks::{Looks, looks};
@@ -116,6 +116,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             };
             out.write_all(text.as_bytes())?;
         }
+        Command::Generate(Generate { what: Generated::Iam }) => out.write_all(commands::generate::iam(settings)?.as_bytes())?,
         Command::Metrics => out.write_all(metrics::manual::manual().as_bytes())?,
         Command::Completions(_) | Command::Man(_) => {}
         Command::Record(wanted) => out.write_all(block_on(commands::record::record(settings, &wanted))??.as_bytes())?,

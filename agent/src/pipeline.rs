@@ -166,7 +166,20 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     if let Some(given) = Given::new(roots, settings.host.instance_type.as_deref(), settings.host.region.as_deref()) {
         sources.push(Box::new(given));
     }
+    #[cfg(feature = "aws")]
+    if roots.recorded.is_none() && settings.aws.asks_ecs(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+        let region = settings.host.region.clone().or_else(|| region(|name| std::env::var(name).ok()).map(Into::into));
+        let api = crate::aws::sdk::Api::new(settings.aws.tags.clone(), None);
+        sources.push(Box::new(crate::aws::ecs::EcsApi::new(Box::new(api), roots.clock, region, jitter())));
+    }
     (looks, sources)
+}
+
+/// Up to a minute, another one in every process.
+#[cfg(feature = "aws")]
+fn jitter() -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    Duration::from_millis(RandomState::new().hash_one(()) % 60_000)
 }
 
 /// Looks on every tick and serves the last report until `stop` ends. `first` is told of the first report.

@@ -5,6 +5,7 @@ pub mod config;
 pub mod cost;
 mod csv;
 pub mod doctor;
+pub mod generate;
 pub mod greeting;
 pub mod healthcheck;
 pub mod looks;

@@ -120,6 +120,10 @@ codes! {
         costs "some tasks have no service, launch type or size"
         fix "see the ECS agent's log: /var/log/ecs/ecs-agent.log";
 
+    ECS_DENIED "TARE-037" Warning "AWS does not let Tare ask about ECS tasks"
+        costs "Fargate Spot, capacity provider and zone of tasks are unknown"
+        fix "give the task role the policy that tare generate iam prints, or set ecs.api to \"off\"";
+
     NETWORK "TARE-040" Warning "the network of some containers cannot be measured"
         costs "their traffic is missing"
         fix "share the host's process namespace (--pid host), or mount /proc at /host/proc";
@@ -166,6 +170,8 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
         (SourceName::Docker, "refuses clients below", &DOCKER_OLD),
         (SourceName::Docker, "no answer within", &DOCKER_SILENT),
         (SourceName::Imds, "wants this instance back", &NO_NOTICES),
+        (SourceName::Ecs, "is not allowed", &ECS_DENIED),
+        (SourceName::Ecs, "no credentials", &ECS_DENIED),
         (SourceName::Imds, "hop limit", &HOP_LIMIT),
         (SourceName::Imds, "not EC2", &NO_IMDS),
         (SourceName::Imds, "no answer within", &NO_IMDS),

@@ -17,7 +17,7 @@ use crate::units::{Bytes, Cores, Limit};
 
 /// The task of `GET /task` or `/taskWithTags`, and what the agent could not find out for it, in its words. `tags` names those that are kept.
 /// Errors: no JSON object, or no task's ARN in it, in words.
-pub(super) fn task(body: &[u8], tags: &[String]) -> Result<(ToldTask, Option<String>), String> {
+pub(super) fn task(body: &[u8], tags: &[Arc<str>]) -> Result<(ToldTask, Option<String>), String> {
     let answer = serde_json::from_slice::<Object<Answer>>(body).map_err(|e| e.to_string())?;
     let answer = answer.0.ok_or("no object")?;
     let trouble = answer.trouble();
@@ -25,7 +25,7 @@ pub(super) fn task(body: &[u8], tags: &[String]) -> Result<(ToldTask, Option<Str
 }
 
 /// All tasks of a Managed Instance (`GET /tasks`). Errors: no JSON array, in words.
-pub(super) fn tasks(body: &[u8], tags: &[String]) -> Result<Vec<ToldTask>, String> {
+pub(super) fn tasks(body: &[u8], tags: &[Arc<str>]) -> Result<Vec<ToldTask>, String> {
     let answers = serde_json::from_slice::<Objects<Answer>>(body).map_err(|e| e.to_string())?;
     let mut told: Vec<ToldTask> = answers.held.iter().filter_map(|answer| answer.told(tags)).collect();
     told.sort_by(|a, b| a.id.cmp(&b.id));
@@ -139,7 +139,7 @@ struct NetworkAnswer {
 
 impl Answer {
     /// `None`: who it is cannot be said.
-    fn told(&self, tags: &[String]) -> Option<ToldTask> {
+    fn told(&self, tags: &[Arc<str>]) -> Option<ToldTask> {
         let arn = TaskArn::parse(self.task_arn.as_str())?;
         let kept = |text: &Text| text.0.clone();
         let cluster = short_name(self.cluster.as_str()).or(arn.cluster()).map(Arc::from);
@@ -192,10 +192,9 @@ impl Answer {
         }
     }
 
-    fn tags(&self, wanted: &[String]) -> Vec<(Arc<str>, Arc<str>)> {
+    fn tags(&self, wanted: &[Arc<str>]) -> Vec<(Arc<str>, Arc<str>)> {
         let Some(tags) = self.task_tags.as_ref() else { return Vec::new() };
-        let mut kept: Vec<(Arc<str>, Arc<str>)> =
-            wanted.iter().filter_map(|key| Some((Arc::from(key.as_str()), Arc::from(tags.get(key)?.as_str()?)))).collect();
+        let mut kept: Vec<(Arc<str>, Arc<str>)> = wanted.iter().filter_map(|key| Some((key.clone(), Arc::from(tags.get(&**key)?.as_str()?)))).collect();
         kept.sort();
         kept
     }

@@ -26,7 +26,7 @@ pub struct Settings {
     /// How often what the containers use is asked for.
     pub every: Duration,
     /// The tags of a task that are asked for and kept. Reading them costs one call of the ECS API on the instance's account.
-    pub tags: Vec<String>,
+    pub tags: Vec<Arc<str>>,
 }
 
 /// The endpoint of one task.

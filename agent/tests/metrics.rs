@@ -66,7 +66,7 @@ fn a_report_becomes_this_text() {
         print(&report),
         r#"# HELP tare_container_info What is known about the container. network: own, shared (counted elsewhere), or host (cannot be measured).
 # TYPE tare_container_info gauge
-tare_container_info{cluster="prod",host="web-1",workload="web",container="shop-web-1",id="0123456789abcdef",network="host"} 1
+tare_container_info{cluster="prod",host="web-1",workload="web",container="shop-web-1",id="0123456789abcdef",role="app",network="host"} 1
 # HELP tare_container_state 1 for the state it is in.
 # TYPE tare_container_state gauge
 tare_container_state{cluster="prod",host="web-1",workload="web",container="shop-web-1",state="running"} 1
@@ -88,7 +88,7 @@ tare_workload_state{cluster="prod",host="web-1",workload="web",container="shop-w
 # HELP tare_workload_containers Its containers that have not ended.
 # TYPE tare_workload_containers gauge
 tare_workload_containers{cluster="prod",host="web-1",workload="web",container="shop-web-1"} 1
-# HELP tare_workload_cost_now_usd_per_hour Its split of the host's price: the larger of asked and used, at the host's own prices.
+# HELP tare_workload_cost_now_usd_per_hour Its split of the host's price: the larger of asked and used, at the host's own prices. Of a task on Fargate the price of its size.
 # TYPE tare_workload_cost_now_usd_per_hour gauge
 tare_workload_cost_now_usd_per_hour{cluster="prod",host="web-1",workload="web",container="shop-web-1"} 0.021323
 # HELP tare_host_info What is known about the machine.

@@ -320,7 +320,7 @@ pub static WORKLOAD: Table<WorkloadRow> = Table {
                 Unit::UsdPerHour,
                 Level,
                 Essential,
-                "Its split of the host's price: the larger of asked and used, at the host's own prices.",
+                "Its split of the host's price: the larger of asked and used, at the host's own prices. Of a task on Fargate the price of its size.",
                 One(|w| usd(w.cost.now)),
             ),
             metric(
@@ -352,7 +352,7 @@ pub static WORKLOAD: Table<WorkloadRow> = Table {
                 Unit::UsdPerHour,
                 Level,
                 Essential,
-                "Cost now and the share of idle. Over all workloads it adds up to the host's price.",
+                "Cost now and the share of idle. Over all workloads it adds up to the host's price; a task on Fargate shares in no host.",
                 One(|w| usd(w.cost.total)),
             ),
         ],

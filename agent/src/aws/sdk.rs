@@ -7,10 +7,16 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::config::SharedHttpClient;
 use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types::{self, TaskField};
+use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use base64::Engine;
 use futures_util::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
+use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use collector::identity::{TaskArn, short_name};
 use collector::snapshot::{Asked, Launch, Storage, Task, TaskState};
@@ -46,6 +52,9 @@ impl Api {
         let timeouts = TimeoutConfig::builder().connect_timeout(PATIENCE).operation_timeout(PATIENCE).build();
         let loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
         let mut loader = loader.retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+        if let Some(client) = https() {
+            loader = loader.http_client(client);
+        }
         if let Some(endpoint) = &self.endpoint {
             loader = loader.endpoint_url(endpoint);
             #[cfg(test)]
@@ -66,6 +75,25 @@ impl Api {
         let said = call(&DESCRIBE_TASKS, request.send()).await?;
         Ok(said.tasks().iter().filter_map(|task| told(task, &self.tags)).map(Arc::new).collect())
     }
+}
+
+/// Where the machine has no list of whom to trust, as in an image made `FROM scratch`: a client with Mozilla's, which is built in. Else the SDK's own will do.
+fn https() -> Option<SharedHttpClient> {
+    let is_bare = rustls_native_certs::load_native_certs().certs.is_empty();
+    is_bare.then(built_in).flatten()
+}
+
+fn built_in() -> Option<SharedHttpClient> {
+    let roots = TLS_SERVER_ROOT_CERTS.iter().fold(TrustStore::empty(), |roots, certificate| roots.with_pem_certificate(pem(certificate)));
+    let context = TlsContext::builder().with_trust_store(roots).build().ok()?;
+    Some(HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
+}
+
+/// RFC 7468.
+fn pem(certificate: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let lines = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect::<String>();
+    format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
 }
 
 impl Ask for Api {

@@ -143,3 +143,15 @@ fn who_has_no_credentials_is_told_where_they_were_looked_for() {
         assert!(text.contains(place), "{text}");
     }
 }
+
+/// A list that cannot be read would trust nobody.
+#[test]
+fn the_built_in_list_of_whom_to_trust_is_read_whole() {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    for certificate in TLS_SERVER_ROOT_CERTS {
+        assert_eq!(&CertificateDer::from_pem_slice(pem(certificate).as_bytes()).unwrap(), certificate);
+    }
+    assert!(TLS_SERVER_ROOT_CERTS.len() > 100 && built_in().is_some());
+}

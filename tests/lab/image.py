@@ -17,7 +17,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 DOCKERFILE = DEPLOY / "Dockerfile"
 IMAGE = "tare-lab:image"
 LOCKED = "--read-only --cap-drop ALL --security-opt no-new-privileges --user 65532:65532 --memory 128m --pids-limit 32".split()
-MACHINE = ["-e", "TARE_HOST_INSTANCE_TYPE=m7i.large", "-e", "TARE_HOST_REGION=us-east-1", "-e", "TARE_IMDS_ENABLED=false", "-e", "TARE_INTERVAL=1s"]
+MACHINE = ["-e", "TARE_HOST_INSTANCE_TYPE=m7i.large", "-e", "TARE_HOST_REGION=us-east-1", "-e", "TARE_IMDS_ENABLED=false", "-e", "TARE_ECS_AGENT=", "-e", "TARE_INTERVAL=1s"]
 MOUNTS = {"sys": "/sys:/host/sys:ro", "proc": "/proc:/host/proc:ro"}
 
 

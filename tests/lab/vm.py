@@ -365,7 +365,7 @@ def short_life(yard, check):
     yard.kill(burner.path)
     kernels = cgroup.figures()["time"]
     yard.remove(burner.path)
-    gone = burner.until("end", lambda row: row["state"] == "ended")
+    gone = burner.until("end and its last reading", lambda row: (row.get("closing") or {}).get("last_reading_age") is not None)
     # Readings come every 50 ms for its first 2 s. Where emulation is so slow that it burnt for longer, one core since its last reading is what may be missing.
     missed = max(2 * TICK, gone["closing"]["last_reading_age"])
     check.between("CPU time, s", own["user"] + own["system"] - missed, gone["usage"]["cpu"]["is"]["time"], kernels + 1e-6)

@@ -58,6 +58,8 @@ pub struct DockerSource {
     stale: BTreeSet<ContainerId>,
     /// Those of them whose inspect hung: their turn comes after all others.
     hung: BTreeSet<ContainerId>,
+    /// The kernel killed something of theirs, and their end is not heard yet. What cannot be held is told without the reason.
+    killed: BTreeSet<ContainerId>,
     /// Left out of the last list.
     cut: u64,
     listed: Option<Instant>,
@@ -112,6 +114,7 @@ impl DockerSource {
             known: BTreeMap::new(),
             stale: BTreeSet::new(),
             hung: BTreeSet::new(),
+            killed: BTreeSet::new(),
             cut: 0,
             listed: None,
             swept: None,
@@ -170,6 +173,9 @@ impl DockerSource {
             self.swept = None;
         }
         for (id, Change { about, started, ended, oom, gone }) in changes.of {
+            // The kill and the end may be heard in two turns, in either order.
+            let oom = oom || started.is_none() && self.killed.contains(&id);
+            self.killed.remove(&id);
             if let Some(end) = ended {
                 // Perhaps the last that is heard of it: `docker run --rm` leaves nothing to inspect.
                 match (self.known.get_mut(&id), about) {
@@ -188,8 +194,15 @@ impl DockerSource {
                     }
                     (None, None) => {}
                 }
+            } else if oom {
+                match self.known.get_mut(&id) {
+                    Some(known) if is_over(&known.is) => Arc::make_mut(&mut known.is).oom = Some(true),
+                    _ if self.killed.len() < self.settings.max_containers => drop(self.killed.insert(id.clone())),
+                    _ => {}
+                }
             }
             if gone {
+                self.killed.remove(&id);
                 self.lose(&id);
             } else {
                 self.stale.insert(id);

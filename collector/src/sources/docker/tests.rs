@@ -210,6 +210,29 @@ async fn one_that_came_and_went_between_two_turns_is_known_by_its_events() {
     assert_eq!(reading.gaps, []);
 }
 
+/// A turn may fall between the two.
+#[tokio::test]
+async fn a_kill_is_known_whichever_turn_hears_of_it() {
+    for order in [["oom", "die"], ["die", "oom"]] {
+        let folder = Folder::new();
+        let daemon = Daemon::start(&folder.socket());
+        let mut source = listening(&folder).await;
+        let mut reading = None;
+        for (turn, actions) in [vec!["start"], vec![order[0]], vec![order[1]]].into_iter().enumerate() {
+            for action in actions {
+                let mut said = event("a1", action, T + turn as i64 * 100_000_000);
+                said["Actor"]["Attributes"] = json!({"name": "job", "exitCode": "137"});
+                daemon.emit(said);
+            }
+            news(&source).await;
+            reading = Some(read(&mut source).await);
+        }
+        let reading = reading.unwrap();
+        let job = &*containers(&reading).containers[0];
+        assert_eq!((job.state, job.exit, job.oom), (State::Exited, Some(137), Some(true)), "{order:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_deleted_is_not_being_deleted_any_more() {
     let folder = Folder::new();

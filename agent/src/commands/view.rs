@@ -68,7 +68,9 @@ impl Printer<'_> {
                 if !first {
                     to.write_all(b"---\n")?;
                 }
-                to.write_all(serde_saphyr::to_string(&value).context("the report cannot be written as YAML")?.as_bytes())?;
+                // A block would hold what moves a cursor as it is.
+                let quoted = serde_saphyr::ser_options! { prefer_block_scalars: false };
+                to.write_all(serde_saphyr::to_string_with_options(&value, quoted).context("the report cannot be written as YAML")?.as_bytes())?;
             }
             Output::Csv => {
                 let fields = csv::fields(view.columns.as_ref());
@@ -172,6 +174,14 @@ mod tests {
         assert_eq!(of(Output::Table).lines().count(), 6);
         assert!(of(Output::Table).starts_with("api "));
         assert_eq!(of(Output::Csv).lines().count(), 6);
+    }
+
+    #[test]
+    fn yaml_escapes_a_tab_behind_a_line_end() {
+        let mut report = sample::report();
+        report.cluster = Some("\n\t".into());
+        let text = written(&View { output: Output::Yaml, ..View::default() }, &[Arc::new(report)]);
+        assert!(text.contains(r#"cluster: "\n\t""#) && !text.contains('\t'), "{text}");
     }
 
     proptest! {

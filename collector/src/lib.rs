@@ -50,7 +50,7 @@ pub struct SourceState {
 }
 
 /// A reading older than this is not believed any more.
-const STALE: Duration = Duration::from_secs(5 * 60);
+pub(crate) const STALE: Duration = Duration::from_secs(5 * 60);
 
 impl Collector {
     /// `looks` run in this order, each sees the readings of those before it; `sources` are asked side by side before them, but those that stand in for others after.

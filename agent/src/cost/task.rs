@@ -22,7 +22,7 @@ pub(super) fn cost(item: &Item<'_>, book: &Book, host_arch: Option<&str>, region
         Launch::Ec2 | Launch::ManagedInstances => return None,
         _ if !item.runs => Cost::default(),
         Launch::External => {
-            noted("its own machine's price is not known, on purpose: ECS Anywhere runs on what you have; AWS takes 0.01025 $/h for the machine")
+            noted("its own machine's price is not known, on purpose: ECS Anywhere runs on what you have; AWS's fee for the machine comes on top")
         }
         Launch::Fargate => match on_fargate(task, item.state, book, host_arch, region) {
             Ok(cost) => cost,
@@ -35,7 +35,7 @@ pub(super) fn cost(item: &Item<'_>, book: &Book, host_arch: Option<&str>, region
 /// What a share of the machine leaves out.
 pub(super) fn left_out(task: Option<&Task>) -> Option<&'static str> {
     let managed = task?.launch == Some(Launch::ManagedInstances);
-    managed.then_some("AWS's fee for Managed Instances, 12 % of the on-demand price, comes on top")
+    managed.then_some("AWS's fee for Managed Instances comes on top")
 }
 
 fn on_fargate(task: &Task, state: Option<&TaskState>, book: &Book, host_arch: Option<&str>, region: &Arc<str>) -> Result<Cost, String> {

@@ -58,7 +58,13 @@ impl EcsAgent {
         if is_due(self.greeted, GREET_EVERY) {
             match self.get("/v1/metadata", by).await {
                 Ok(body) => self.greet(&body),
-                Err(error) => self.failed(&error),
+                Err(error) => {
+                    // Where nobody misses it a silent agent holds up one look an hour, not one in thirty seconds.
+                    if !self.is_needed {
+                        self.greeted = Some(Instant::now());
+                    }
+                    self.failed(&error);
+                }
             }
         }
         if !self.is_needed {
@@ -360,6 +366,7 @@ mod tests {
         let reading = read(&mut agent, &[tree(Some(TASK))]).await;
         assert!(reading.gaps[0].why.contains("network mode host"), "{:?}", reading.gaps);
         assert_eq!(read(&mut agent, &[tree(Some(TASK)), docker()]).await.gaps, [], "with labels it is not missed");
+        assert!(agent.greeted.is_some(), "and not asked at every turn");
     }
 
     #[tokio::test]

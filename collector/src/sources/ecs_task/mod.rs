@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 
 use super::docker::stats::answer::{Sample, parse_all};
 use super::{ContainerStats, Reading, Source, Tasks, Told, ToldTask};
+use crate::STALE;
 use crate::error::Error;
 use crate::http::Client;
 use crate::identity::ContainerId;
@@ -46,8 +47,9 @@ pub struct EcsTask {
     /// Measured, and not in the task when it was last asked for: it is not asked for them again.
     strangers: BTreeSet<ContainerId>,
     gaps: Vec<Gap>,
-    /// The last ones told, for turns that ask nothing.
+    /// The last ones told, for turns that ask nothing, and when they were.
     stats: Vec<ContainerStats>,
+    measured: Option<Instant>,
     pace: Pace,
 }
 
@@ -95,6 +97,7 @@ impl EcsTask {
             strangers: BTreeSet::new(),
             gaps: Vec::new(),
             stats: Vec::new(),
+            measured: None,
             pace: Pace::default(),
         }
     }
@@ -114,6 +117,7 @@ impl EcsTask {
             self.strangers = samples.iter().map(|(id, _)| id).filter(|id| !known.contains(id)).cloned().collect();
         }
         if let Some(samples) = samples {
+            self.measured = Some(Instant::now());
             self.stats = samples.into_iter().filter_map(|(id, sample)| sample.map(|sample| stats(id, sample))).collect();
         }
         if self.gaps.is_empty() {
@@ -123,9 +127,12 @@ impl EcsTask {
     }
 
     fn reading(&self) -> Reading {
-        let own = self.tasks.first().filter(|_| self.speaks_for_all == Some(false)).map(|task| task.id.clone());
+        let own = self.tasks.first().filter(|_| self.speaks_for_all != Some(true)).map(|task| task.id.clone());
         let cluster = self.tasks.first().and_then(|task| task.about.cluster.clone());
-        let told = Tasks { own, cluster, tasks: self.tasks.clone(), stats: self.stats.clone(), ..Tasks::default() };
+        // What a task is stays true; what it used is not believed for ever.
+        let is_fresh = self.measured.is_some_and(|measured| measured.elapsed() < STALE);
+        let stats = if is_fresh { self.stats.clone() } else { Vec::new() };
+        let told = Tasks { own, cluster, tasks: self.tasks.clone(), stats, ..Tasks::default() };
         let told = (!self.tasks.is_empty()).then_some(Told::Tasks(told));
         Reading { from: SourceName::EcsTask, at: self.clock.now(), told, gaps: self.gaps.clone() }
     }
@@ -152,6 +159,8 @@ impl EcsTask {
                     return self.learn(told);
                 }
                 Err(Error::Status { status: 404 | 400, .. }) => self.speaks_for_all = Some(false),
+                // Of no answer that settles it: asked again, and its own task meanwhile.
+                Err(Error::Status { status, .. }) if status != 429 => {}
                 Err(error) => return self.failed("task", &error),
             }
         }

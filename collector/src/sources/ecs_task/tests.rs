@@ -144,6 +144,19 @@ async fn who_is_asked_once_a_minute_or_when_a_container_comes_and_use_every_turn
 }
 
 #[tokio::test]
+async fn an_odd_answer_about_all_tasks_hides_its_own_from_nobody() {
+    let service = on_fargate().await;
+    service.says(&format!("{BASE}/tasks"), Answer::Status(503));
+    let mut source = source(Address::Http(service.url()));
+    let reading = read(&mut source).await;
+    assert_eq!((reading.gaps.len(), told(&reading).own.as_ref().map(|task| task.as_str())), (0, Some(TASK)));
+    service.says(&format!("{BASE}/task/stats"), Answer::Status(500));
+    assert_eq!(told(&read(&mut source).await).stats.len(), 1, "for a while the last figures stand");
+    source.measured = Instant::now().checked_sub(STALE);
+    assert_eq!(told(&read(&mut source).await).stats, [], "old figures are no figures");
+}
+
+#[tokio::test]
 async fn tags_are_asked_for_once_and_only_those_that_are_wanted_are_kept() {
     let service = on_fargate().await;
     let mut with_tags = fargate();

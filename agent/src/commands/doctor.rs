@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use collector::identity::Key;
 use collector::snapshot::{CgroupVersion, Gap, Launch, Market, SourceName, State};
-use collector::units::Bytes;
 
 use crate::args::FailOn;
 use crate::config::{Settings, span_text};
@@ -18,6 +17,7 @@ use crate::report::{Report, WorkloadRow};
 
 use super::table::{Look, Tone, columns, say};
 use crate::words::figures;
+use crate::words::heading::sold;
 
 /// One thing found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -220,12 +220,7 @@ fn price(found: &mut Vec<Finding>, report: &Report, facts: &Facts) {
                 found.push(codes::SPOT.found("this is a Spot instance; what it costs is not known, the on-demand price is shown".into()));
             }
         }
-        None if let Some(task) = report.sold() => {
-            let size = task.seen.asked;
-            let size = figures::cores_and_gib(size.cores.map(|cores| cores.0), size.memory.map(Bytes::gib)).unwrap_or_else(|| "of unknown size".into());
-            let price = task.cost.now.map(|now| format!("{now} $/h")).or(task.cost.note.as_deref().map(str::to_owned)).unwrap_or_default();
-            found.push(codes::PRICE.found(format!("a task on Fargate, {size}: {price}")));
-        }
+        None if let Some(words) = sold(report) => found.push(codes::PRICE.found(words)),
         None if is_external(report) => {
             found.push(codes::EXTERNAL.found("ECS Anywhere: this machine is not AWS's, so it is not priced, on purpose".into()));
         }

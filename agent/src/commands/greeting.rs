@@ -7,6 +7,7 @@ use crate::report::Report;
 
 use crate::words::clean;
 use crate::words::figures;
+use crate::words::heading::sold;
 
 /// Three lines about the first look. `listen`: the address that is served, as it was opened, and whether over TLS.
 pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> String {
@@ -32,6 +33,7 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
     let found = format!("tare {}  ·  {name}{about}  ·  {tree}  ·  {docker}  ·  ECS: {ecs}  ·  Kubernetes: {kubernetes}", env!("CARGO_PKG_VERSION"));
     let price = match &report.host.cost.price {
         Some(price) => format!("{} in {}: {} $/h, price of {}", price.sku, price.region, figures::price(price.usd), price.since),
+        None if let Some(words) = sold(report) => words,
         None => format!("price of this machine unknown: {}; see: tare doctor", report.host.cost.why_no_price.as_deref().unwrap_or("not known yet")),
     };
     let scheme = if tls { "https" } else { "http" };
@@ -41,7 +43,10 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
 
 #[cfg(test)]
 mod tests {
+    use collector::snapshot::{Launch, Scope, Task};
+
     use super::*;
+    use crate::cost::{Cost, UsdPerHour};
     use crate::platform::{Found, Role};
     use crate::sample;
 
@@ -67,5 +72,12 @@ serving http://127.0.0.1:9464  (page /, metrics /metrics)   nothing is sent anyw
         report.host.cost = Default::default();
         report.host.cost.why_no_price = Some("not EC2: set host.instance_type".into());
         assert!(greeting(&report, listen, true).contains("\nprice of this machine unknown: not EC2: set host.instance_type; see: tare doctor\n"));
+        // Where a task is sold nobody misses the price of the machine.
+        report.scope = Scope::Task;
+        let about = &mut std::sync::Arc::make_mut(&mut report.workloads[0].seen.about);
+        about.task = Some(std::sync::Arc::new(Task { launch: Some(Launch::Fargate), ..Task::default() }));
+        report.workloads[0].cost = Cost { now: Some(UsdPerHour(12_342_500)), ..Cost::default() };
+        let said = greeting(&report, listen, false);
+        assert!(said.contains("\na task on Fargate, ") && said.contains(": 0.01234 $/h\n"), "{said}");
     }
 }

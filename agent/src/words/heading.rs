@@ -1,10 +1,20 @@
 //! The first line of every table: which cluster, which machine, what it is.
 
 use collector::snapshot::{Instance, Interruption, Launch, Market, Scope};
+use collector::units::Bytes;
 
 use crate::report::Report;
 
-use super::clean;
+use super::{clean, figures};
+
+/// What one task that AWS sells as such costs: `a task on Fargate, 0.25 / 0.5 GiB: 0.01234 $/h`. `None`: a machine is paid for, not a task.
+pub(crate) fn sold(report: &Report) -> Option<String> {
+    let task = report.sold()?;
+    let asked = task.seen.asked;
+    let size = figures::cores_and_gib(asked.cores.map(|cores| cores.0), asked.memory.map(Bytes::gib)).unwrap_or_else(|| "of unknown size".into());
+    let price = task.cost.now.map(|now| format!("{now} $/h")).or(task.cost.note.as_deref().map(str::to_owned)).unwrap_or_else(|| "price unknown".into());
+    Some(format!("a task on Fargate, {size}: {price}"))
+}
 
 /// Where AWS runs a task, in words.
 fn on(launch: Launch) -> &'static str {

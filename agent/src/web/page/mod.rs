@@ -178,7 +178,7 @@ fn whole(report: &Report, body: Markup) -> Markup {
             header {
                 h1 { (title) }
                 @if let Some(at) = at { p.muted { "looked at " time datetime=(at.to_string()) { (at.strftime("%H:%M:%S UTC").to_string()) } } }
-                @if report.host.cost.price.is_none() {
+                @if report.host.cost.price.is_none() && report.sold().is_none() {
                     p.notice { "price of this machine unknown: " (report.host.cost.why_no_price.as_deref().unwrap_or("not known yet")) }
                 }
                 @if let Some(region) = report.host.cost.region.as_ref().filter(|region| region.assumed) {

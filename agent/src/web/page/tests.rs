@@ -181,6 +181,11 @@ fn a_host_without_a_price_or_without_anything_says_so() {
     report.host.cost.why_no_price = Some("not EC2: set host.instance_type".into());
     let html = html(&Page::default(), "/", "", &published(report.clone()));
     assert!(html.contains("price of this machine unknown: not EC2: set host.instance_type") && !html.contains("Now $/h"), "{html}");
+    let mut sold = report.clone();
+    sold.scope = collector::snapshot::Scope::Task;
+    let task = collector::snapshot::Task { launch: Some(collector::snapshot::Launch::Fargate), ..Default::default() };
+    Arc::make_mut(&mut sold.workloads[0].seen.about).task = Some(Arc::new(task));
+    assert!(!super::tests::html(&Page::default(), "/", "", &published(sold)).contains("price of this machine"));
     report.workloads.clear();
     assert!(super::tests::html(&Page::default(), "/", "", &published(report)).contains("nothing to show"));
     assert_eq!(empty(StatusCode::NOT_FOUND, "gone").status(), StatusCode::NOT_FOUND);

@@ -5,6 +5,7 @@ pub mod families;
 pub mod labels;
 pub mod choice;
 pub mod block;
+pub mod packed;
 pub mod page;
 pub mod cadvisor;
 pub mod frame;

@@ -183,8 +183,9 @@ def crowd(lab, check):
         lab.start(number)
     tare = lab.tare("5s")
     ids = {identity(number) for number in range(2_000)}
-    check.equal("containers not seen", 0, len(ids - containers(tare.report(), "running")))
+    # The first look opens 50,000 files: on a busy machine its tick ends without them, and the next one has them.
     three_looks(tare)
+    check.equal("containers not seen", 0, len(ids - containers(tare.report(), "running")))
     taken = Taken(tare)
     keeps_up(check, tare, taken)
     check.between("anonymous memory, MiB", 0, taken.anon / MIB, (2_000 * A_CONTAINER + SLACK) / MIB)
@@ -201,6 +202,7 @@ def bound(lab, check):
     for number in range(300):
         lab.start(number)
     tare = lab.tare("1s", cgroup_max_groups=100)
+    three_looks(tare)
     report = tare.report()
     seen = len(containers(report, "running"))
     check.between("containers kept", 1, seen, 100)
@@ -208,8 +210,7 @@ def bound(lab, check):
     check.equal("said", 1, len(words))
     left_out = int(words[0].split()[0]) if words else 0
     check.between("left out, of 300 and the machine's own", 200, left_out, 10_000)
-    three_looks(tare)
-    # At the second and the third look the same ones are left out: they count once.
+    # At each look the same ones are left out: they count once.
     check.between("counted", left_out, int(Taken(tare).count('tare_agent_cut_total{reason="cgroups"}')), left_out + 100)
 
 

@@ -24,13 +24,13 @@ pub(super) fn task(body: &[u8], tags: &[Arc<str>]) -> Result<(ToldTask, Option<S
     Ok((answer.told(tags).ok_or("there is no task's ARN in it")?, trouble))
 }
 
-/// All tasks of a Managed Instance (`GET /tasks`). Errors: no JSON array, in words.
+/// All tasks of a Managed Instance (`GET /tasks`), of which the asker's own is one. Errors: no JSON array, or none of a task, in words.
 pub(super) fn tasks(body: &[u8], tags: &[Arc<str>]) -> Result<Vec<ToldTask>, String> {
     let answers = serde_json::from_slice::<Objects<Answer>>(body).map_err(|e| e.to_string())?;
     let mut told: Vec<ToldTask> = answers.held.iter().filter_map(|answer| answer.told(tags)).collect();
     told.sort_by(|a, b| a.id.cmp(&b.id));
     told.dedup_by(|later, first| later.id == first.id);
-    Ok(told)
+    if told.is_empty() { Err("there is no task's ARN in it".into()) } else { Ok(told) }
 }
 
 #[derive(Debug, Default, Deserialize)]

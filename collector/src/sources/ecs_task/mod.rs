@@ -152,14 +152,14 @@ impl EcsTask {
         if self.speaks_for_all.is_none() {
             // Only a daemon on a Managed Instance is answered; to everyone else there is no such path.
             match self.get("/tasks", by).await {
+                // A proxy's page, like an error, does not settle it: asked again, and its own task meanwhile.
                 Ok(body) => {
-                    let told = answer::tasks(&body, &self.settings.tags);
-                    // A proxy's page says nothing of whom the endpoint speaks for.
-                    self.speaks_for_all = told.is_ok().then_some(true);
-                    return self.learn(told);
+                    if let Ok(told) = answer::tasks(&body, &self.settings.tags) {
+                        self.speaks_for_all = Some(true);
+                        return self.learn(Ok(told));
+                    }
                 }
                 Err(Error::Status { status: 404 | 400, .. }) => self.speaks_for_all = Some(false),
-                // Of no answer that settles it: asked again, and its own task meanwhile.
                 Err(Error::Status { status, .. }) if status != 429 => {}
                 Err(error) => return self.failed("task", &error),
             }

@@ -51,8 +51,8 @@ pub(crate) const TOKEN: &str = "/latest/api/token";
 pub(crate) const META_DATA: &str = "/latest/meta-data/";
 /// What is asked for below it.
 pub(crate) const DATA: [&str; 5] = ["instance-id", "instance-type", "placement/region", "placement/availability-zone", "instance-life-cycle"];
-const INTERRUPTION: &str = "/latest/meta-data/spot/instance-action";
-const REBALANCE: &str = "/latest/meta-data/events/recommendations/rebalance";
+pub(crate) const INTERRUPTION: &str = "/latest/meta-data/spot/instance-action";
+pub(crate) const REBALANCE: &str = "/latest/meta-data/events/recommendations/rebalance";
 /// A notice comes two minutes ahead. AWS: "we recommend that you check for these interruption notices every 5 seconds".
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 /// After so many failures in a row the notices are left alone until the instance is asked for the rest.

@@ -304,15 +304,8 @@ def network(yard, check):
     far, near = "far0", f"near{next(NUMBERS)}"
     burner = Burner(yard, "report receive 4M 9000 report rest", before="unshare -n")
     burner.reports(1)  # it is in its name space by now
-    inside = f"nsenter -t {burner.pid} -n"
-    yard.guest.sh(
-        f"set -e\nip link add {far} type veth\n"
-        f"near=$(basename $(grep -lx $(cat /sys/class/net/{far}/iflink) /sys/class/net/*/ifindex | xargs dirname))\n"
-        f"ip link set $near netns {burner.pid}\n{inside} ip link set $near name {near}\n"
-        f"ip addr add 10.9.0.1/24 dev {far}\nip link set {far} up\n"
-        f"{inside} ip addr add 10.9.0.2/24 dev {near}\n{inside} ip link set {near} up\n"
-        "burn send 4M 10.9.0.2 9000"
-    )
+    wire(yard, burner.pid, far, near, "10.9.0")
+    yard.guest.sh("burn send 4M 10.9.0.2 9000")
     burner.reports(2)
     for _ in range(5):
         before, row, after = far_end(yard, far), burner.fresh("net"), far_end(yard, far)
@@ -326,6 +319,18 @@ def network(yard, check):
     host = Burner(yard, "rest").until("network owner", lambda row: row["net"] != "unknown")
     check.equal("whose, without a name space", "host", host["net"])
     check.equal("figures, without a name space", None, host["usage"]["net"])
+
+
+def wire(yard, pid: int, far: str, near: str, subnet: str):
+    """A veth pair: SUBNET.1 on this end, SUBNET.2 on the one in the process's name space."""
+    inside = f"nsenter -t {pid} -n"
+    yard.guest.sh(
+        f"set -e\nip link add {far} type veth\n"
+        f"near=$(basename $(grep -lx $(cat /sys/class/net/{far}/iflink) /sys/class/net/*/ifindex | xargs dirname))\n"
+        f"ip link set $near netns {pid}\n{inside} ip link set $near name {near}\n"
+        f"ip addr add {subnet}.1/24 dev {far}\nip link set {far} up\n"
+        f"{inside} ip addr add {subnet}.2/24 dev {near}\n{inside} ip link set {near} up\n"
+    )
 
 
 def far_end(yard, name) -> dict:

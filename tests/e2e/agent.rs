@@ -31,7 +31,8 @@ impl Task {
         let id = format!("{pid:032x}");
         let mut task = Task { container: format!("{pid:064x}"), id, inside, folders: Vec::new() };
         let root = Path::new("/sys/fs/cgroup");
-        let systemd = [format!("ecstasks.slice/ecstasks-{0}.slice/docker-{1}.scope", task.id, task.container), format!("ecstasks.slice/ecstasks-{}.slice", task.id)];
+        let systemd =
+            [format!("ecstasks.slice/ecstasks-{0}.slice/docker-{1}.scope", task.id, task.container), format!("ecstasks.slice/ecstasks-{}.slice", task.id)];
         let cgroupfs = [format!("ecs/{}/{}", task.id, task.container), format!("ecs/{}", task.id)];
         let (roots, names) = if root.join("cgroup.controllers").exists() {
             (vec![root.to_owned()], systemd)

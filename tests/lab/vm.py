@@ -40,6 +40,10 @@ class Yard:
 
     def make(self, path: str, **limits):
         """The cgroup and all above it, with limits: `quota` of a core, `memory`, `high`, `pids`."""
+        self.guest.sh(self.making(path, **limits))
+
+    def making(self, path: str, **limits) -> str:
+        """The script that does it."""
         # Few programs and many built-in words: to start one takes the guest 10 ms.
         names = path.strip("/").split("/")
         levels = ["".join(f"/{name}" for name in names[:depth]) for depth in range(len(names) + 1)]
@@ -53,7 +57,7 @@ class Yard:
             # No process may enter a v1 cpuset that has no CPU and no memory node.
             for file in ("cpuset.cpus", "cpuset.mems"):
                 script += f"read set </sys/fs/cgroup/cpuset{above}/{file}; echo $set >/sys/fs/cgroup/cpuset{level}/{file}\n"
-        self.guest.sh(script + self.limits(path, **limits))
+        return script + self.limits(path, **limits)
 
     def limits(self, path, quota=None, memory=None, high=None, pids=None) -> str:
         def write(controller, file, value):
@@ -106,11 +110,10 @@ class Burner:
         self.yard, self.path = yard, path or yard.loose()
         self.id = self.path.rsplit("/", 1)[-1].removeprefix("docker-").removesuffix(".scope")
         self.out = f"/tmp/{self.id}.out"
-        yard.make(self.path, **limits)
         enter = "; ".join(f"echo $$ >{folder}/cgroup.procs" for folder in yard.folders(self.path))
         # It must be in its cgroup before it uses anything, and in its name space before it is in its cgroup.
         script = f"{before} sh -c '{enter}; exec burn {steps}' >{self.out} 2>&1 </dev/null &\necho $!"
-        self.pid = int(yard.guest.sh(script))
+        self.pid = int(yard.guest.sh(yard.making(self.path, **limits) + script))
 
     def reports(self, count: int, within=MOST_SECONDS) -> list[dict]:
         """Its own account, once it has given it so many times."""

@@ -62,20 +62,27 @@ def task_network(yard, check):
         far, subnet = f"task{number}", f"10.8.{number}"
         vm.wire(yard, pause.pid, far, "eth0", subnet)
         made.append((members, task, first, far, subnet))
-    for members, task, first, far, subnet in made:
-        yard.guest.sh(f"burn send 1M {subnet}.2 9000")
+    yard.guest.sh("".join(f"burn send 1M {subnet}.2 9000 || exit 1\n" for *_, subnet in made))
+    for members, task, first, *_ in made:
         first.reports(1)
         task.until("containers", lambda row: len(row["containers"]) == members + 1)  # noqa: B023
-        for _ in range(5):
-            before, row, after = vm.far_end(yard, far), task.fresh("net"), vm.far_end(yard, far)
-            if before == after:
-                break
+    fars = [far for *_, far, _ in made]
+    for _ in range(5):
+        before, rows, after = far_ends(yard, fars), [task.fresh("net") for _, task, *_ in made], far_ends(yard, fars)
+        if before == after:
+            break
+    for (members, *_), row, lowest, highest in zip(made, rows, before, after):
         (eth0,) = [link for link in row["usage"]["net"]["is"] if link["name"] == "eth0"]
         for way in ("received", "sent"):
-            check.between(f"{members} containers: {way}, bytes", before[way], eth0[way]["bytes"], after[way])
+            check.between(f"{members} containers: {way}, bytes", lowest[way], eth0[way]["bytes"], highest[way])
         check.between(f"{members} containers: the payload, bytes", vm.MIB, eth0["received"]["bytes"], int(1.1 * vm.MIB))
         check.equal(f"{members} containers: whose network", {"workload"}, {one["net"] for one in row["containers"]})
         check.equal(f"{members} containers: told with one", [], [one["about"]["id"] for one in row["containers"] if one["usage"]["net"]])
+
+
+def far_ends(yard, names) -> list[dict]:
+    numbers = iter(map(int, yard.guest.sh("".join(f"cd /sys/class/net/{name}/statistics && cat tx_bytes rx_bytes\n" for name in names)).split()))
+    return [{"received": received, "sent": sent} for received, sent in zip(numbers, numbers)]
 
 
 def task_cgroup(yard, check):
@@ -127,8 +134,9 @@ def introspection_alone(yard, check):
     """The agent's introspection names tasks and containers of the tree; what it leaves out, the pause container or a whole task, stays under its id."""
     task, stranger = Task(yard), Task(yard)
     pause, app, alone = task.add("rest"), task.add("user 0.1 report rest"), stranger.add("rest")
-    Agent(yard).says([(task, {"app": app})])
-    # It is asked every 30 s.
+    agent(yard, task, {"app": app})
+    # At its first look a Tare asks the agent at once, later every 30 s. Between two looks of an emulated machine there must be time for it.
+    yard.guest.watch_anew("5s")
     row = task.until("name", lambda row: row["about"]["name"] == FAMILY and len(row["containers"]) == 2)
     told = row["about"]["task"]
     check.equal("cluster and revision", (CLUSTER, REVISION), (told["cluster"], told["revision"]))
@@ -142,29 +150,19 @@ def introspection_alone(yard, check):
     check.equal("its series bear its names", True, bool(lines) and all(f'cluster="{CLUSTER}",workload="{FAMILY}"' in line for line in lines))
 
 
-class Agent:
-    """The introspection API of an agent (amazon-ecs-agent: ecs-agent/introspection/v1/responses.go), on the port that Tare looks for it."""
-
-    def __init__(self, yard):
-        self.yard = yard
-
-    def says(self, tasks):
-        """Tasks, each with its containers by their names; starts the agent where it does not listen yet."""
-        instance = f"{ARN}:container-instance/{CLUSTER}/1f73d099b914411ca9ff81633b7741dd"
-        metadata = {"Cluster": CLUSTER, "ContainerInstanceArn": instance, "Version": "Amazon ECS Agent - v1.105.1 (8dfceca6)"}
-        said = {"/v1/metadata": metadata, "/v1/tasks": {"Tasks": [self.task(*one) for one in tasks]}}
-        script = "set -e\nmkdir -p /agent/v1\n"
-        # An answer is replaced whole.
-        script += "".join(f"cat >/agent/new <<'END'\n{json.dumps(body)}\nEND\nmv /agent/new /agent{path}\n" for path, body in said.items())
-        self.yard.guest.sh(script + "netstat -ltn | grep -q :51678 || httpd -p 127.0.0.1:51678 -h /agent")
-
-    def task(self, task, containers: dict) -> dict:
-        state = {"DesiredStatus": "RUNNING", "KnownStatus": "RUNNING"}
-        rows = [{"DockerId": one.id, "DockerName": f"ecs-{FAMILY}-{REVISION}-{name}-aa", "Name": name, "Image": f"shop/{name}:7"} for name, one in containers.items()]
-        return {"Arn": f"{ARN}:task/{CLUSTER}/{task.id}", **state, "Family": FAMILY, "Version": REVISION, "Containers": rows}
+def agent(yard, task, containers: dict):
+    """The introspection API of an agent that knows this task and these of its containers, on the port that Tare looks for it
+    (amazon-ecs-agent: ecs-agent/introspection/v1/responses.go)."""
+    rows = [{"DockerId": one.id, "DockerName": f"ecs-{FAMILY}-{REVISION}-{name}-aa", "Name": name, "Image": f"shop/{name}:7"} for name, one in containers.items()]
+    told = {"Arn": f"{ARN}:task/{CLUSTER}/{task.id}", "DesiredStatus": "RUNNING", "KnownStatus": "RUNNING", "Family": FAMILY, "Version": REVISION, "Containers": rows}
+    instance = f"{ARN}:container-instance/{CLUSTER}/1f73d099b914411ca9ff81633b7741dd"
+    metadata = {"Cluster": CLUSTER, "ContainerInstanceArn": instance, "Version": "Amazon ECS Agent - v1.105.1 (8dfceca6)"}
+    answers = {"metadata": metadata, "tasks": {"Tasks": [told]}}
+    files = "".join(f"cat >/agent/v1/{name} <<'END'\n{json.dumps(answer)}\nEND\n" for name, answer in answers.items())
+    yard.guest.sh(f"set -e\nmkdir -p /agent/v1\n{files}httpd -p 127.0.0.1:51678 -h /agent")
 
 
-# Besides `introspection_alone`, which waits for the agent's turn most of its time.
+# Besides `introspection_alone`, which has a Tare and so a round of its own.
 ALL = [task_network, task_cgroup, tree_alone]
 # What a hybrid tree could get wrong that a v1 tree does not show. No agent answers there.
 SOME = [task_cgroup, tree_alone]

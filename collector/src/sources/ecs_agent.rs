@@ -77,8 +77,9 @@ impl EcsAgent {
             self.gaps.clear();
         }
         if (greets || names) && self.probe.asks(now) {
+            let answer = self.ask(greets, names, by).await;
             self.gaps.clear();
-            match self.ask(greets, names, by).await {
+            match answer {
                 Ok(()) => {
                     self.probe.answered(Instant::now());
                     self.at = self.clock.now();
@@ -88,9 +89,12 @@ impl EcsAgent {
                 Err(_) => {}
             }
         }
-        // What was known of a task before stays with it; an agent that has long been silent is not spoken for.
-        let told = (self.known != Tasks::default() && !self.probe.is_silent()).then(|| Told::Tasks(self.known.clone()));
-        Reading { from: SourceName::EcsAgent, at: if told.is_some() { self.at } else { self.clock.now() }, told, gaps: self.gaps.clone() }
+        // Which machine it is of stays true; for its tasks an agent that has long been silent does not speak. What was known of them before stays with them.
+        let is_believed = !(self.is_needed && self.probe.is_silent());
+        let told = (is_believed && self.known != Tasks::default()).then(|| Told::Tasks(self.known.clone()));
+        // What is told again because no new word came is as old as it is.
+        let at = if told.is_some() && !self.gaps.is_empty() { self.at } else { self.clock.now() };
+        Reading { from: SourceName::EcsAgent, at, told, gaps: self.gaps.clone() }
     }
 
     /// Errors: words for a person.
@@ -409,11 +413,12 @@ mod tests {
         service.says("/v1/metadata", Answer::Text(metadata.to_string()));
         agent.probe.wait(Duration::from_secs(30));
         let good = read(&mut agent, &said).await;
+        let heard = agent.at;
         assert_eq!((told(&good).tasks.len(), good.gaps.len()), (1, 0));
         for answer in answers {
             service.says("/v1/metadata", answer.clone());
             let reading = read(&mut agent, &said).await;
-            assert_eq!((&told(&reading).tasks, reading.gaps.len(), reading.at), (&told(&good).tasks, 1, good.at), "{answer:?}: as it was, and of when");
+            assert_eq!((&told(&reading).tasks, reading.gaps.len(), reading.at), (&told(&good).tasks, 1, heard), "{answer:?}: as it was, and of then");
         }
         agent.probe.wait(STALE);
         let reading = read(&mut agent, &said).await;

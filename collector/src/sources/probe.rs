@@ -1,13 +1,13 @@
-//! When somebody who gave no answer is asked again: one rule for all who are asked over a socket.
+//! When an endpoint that gave no answer is asked again: one rule for all of them.
 //!
-//! Who was not there when Tare came up may come later: Docker, the ECS agent, a firewall rule that lets the metadata service through. So he is asked again, ever more
-//! rarely, for ever. Who has answered within the last five minutes is known to be there: he is asked at each turn of his own.
+//! What was not there when Tare came up may come later: Docker, the ECS agent, a firewall rule that lets the metadata service through. So it is asked again, ever more
+//! rarely, for ever. What has answered within the last five minutes is known to be there: it is asked at each of its turns.
 
 use std::time::{Duration, Instant};
 
 use crate::STALE;
 
-/// One who is asked.
+/// How one endpoint did so far.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
     /// Questions in a row without an answer.
@@ -18,7 +18,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Whether he is asked at this turn. It counts as silence until [`Probe::answered`] is called: a question that is cut short at its deadline hears no answer either.
+    /// Whether it is asked at this turn. That counts as silence until [`Probe::answered`] is called: a question that is cut short at its deadline hears no answer either.
     pub(super) fn asks(&mut self, now: Instant) -> bool {
         if self.next.is_some_and(|next| now < next) {
             return false;
@@ -30,17 +30,17 @@ impl Probe {
         true
     }
 
-    /// He is there.
+    /// It is there.
     pub(super) fn answered(&mut self, now: Instant) {
         *self = Probe { answered: Some(now), ..Probe::default() };
     }
 
-    /// Something else shows that he may be there by now: he is asked at once.
+    /// Something else shows that it may be there by now: it is asked at once.
     pub(super) fn is_expected(&mut self) {
         *self = Probe { answered: self.answered, ..Probe::default() };
     }
 
-    /// Whether he has not answered for so long, if ever, that his last word is not believed any more.
+    /// Whether it has not answered for so long, if ever, that its last word is not believed any more.
     pub(super) fn is_silent(&self) -> bool {
         self.silences > 0
     }
@@ -72,13 +72,13 @@ mod tests {
 
     use super::*;
 
-    /// A clock that goes only where it is moved to: the seconds at which somebody is asked whose turn comes every ten.
+    /// A clock that goes only where it is moved to: the seconds at which an endpoint is asked whose turn comes every ten.
     fn asked(probe: &mut Probe, start: Instant, seconds: std::ops::Range<u64>) -> Vec<u64> {
         seconds.step_by(10).filter(|second| probe.asks(start + Duration::from_secs(*second))).collect()
     }
 
     #[test]
-    fn who_is_not_there_is_asked_ever_more_rarely_for_ever() {
+    fn what_is_not_there_is_asked_ever_more_rarely_for_ever() {
         let start = Instant::now();
         let mut probe = Probe::default();
         assert_eq!(asked(&mut probe, start, 0..3000), [0, 30, 90, 360, 900, 1440, 1980, 2520]);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_answered_is_asked_at_each_turn_until_his_word_is_old() {
+    fn what_has_answered_is_asked_at_each_turn_until_its_word_is_old() {
         let start = Instant::now();
         let mut probe = Probe::default();
         assert!(probe.asks(start));
@@ -102,9 +102,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever he does and whenever his turns come: he is never forgotten, and while he is silent never asked more often than the pauses allow.
+        /// Whatever it does and whenever its turns come: only silence makes it wait, and never longer than the longest pause.
         #[test]
-        fn nobody_is_forgotten_and_nobody_is_pestered(turns in prop::collection::vec((1_u64..900, any::<bool>()), 1..60)) {
+        fn none_is_forgotten(turns in prop::collection::vec((1_u64..900, any::<bool>()), 1..60)) {
             let (mut probe, mut now, mut last) = (Probe::default(), Instant::now(), None::<Instant>);
             for (seconds, answers) in turns {
                 now += Duration::from_secs(seconds);

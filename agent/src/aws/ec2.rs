@@ -157,7 +157,7 @@ fn word(tag: &mut ScopedDecoder<'_, '_>) -> Option<String> {
 }
 
 /// `<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>…`: the code and the message.
-fn trouble(body: &[u8]) -> (Option<String>, String) {
+pub fn trouble(body: &[u8]) -> (Option<String>, String) {
     let (mut code, mut message) = (None, String::new());
     let Ok(mut document) = Document::try_from(body) else { return (code, message) };
     let Ok(mut root) = document.root_element() else { return (code, message) };

@@ -170,7 +170,7 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     if roots.recorded.is_none() && settings.aws.asks_ecs(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
         let region = settings.host.region.clone().or_else(|| region(|name| std::env::var(name).ok()).map(Into::into));
         let api = crate::aws::sdk::Api::new(settings.aws.tags.clone(), None);
-        sources.push(Box::new(crate::aws::ecs::EcsApi::new(Box::new(api), roots.clock, region, jitter())));
+        sources.push(Box::new(crate::aws::ecs::EcsApi::new(Box::new(api), roots.clock, region, settings.cluster.as_deref(), jitter())));
     }
     (looks, sources)
 }

@@ -59,10 +59,10 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     host.docker = said.docker.and_then(|docker| docker.docker.clone());
     host.volumes = said.sizes.and_then(|sizes| sizes.volumes.clone());
     host.instance = said.instance();
+    host.ecs = said.tasks.here();
     // A machine is in one cluster, and so are all its tasks.
     let of_task = || workloads.iter().find_map(|workload| workload.about.task.as_ref()?.cluster.clone());
     host.cluster = said.tasks.cluster().or_else(of_task);
-    host.ecs_agent = said.tasks.agent();
     place(&mut host.instance, &workloads);
     if let Some(stats) = said.stats {
         host.cores = host.cores.or(stats.online);
@@ -133,7 +133,8 @@ impl<'a> Said<'a> {
                 None => {}
             }
         }
-        said.tasks = KnownTasks::new(&tasks);
+        said.tasks = KnownTasks::new(&tasks, said.tree);
+        said.tasks.market = said.instance().market;
         said
     }
 
@@ -159,21 +160,15 @@ impl<'a> Said<'a> {
         (limits != Limits::default()).then_some(limits)
     }
 
-    /// Field by field, the settings first.
+    /// Field by field: the settings first, then the metadata service, then what AWS says of the machine that this is.
     fn instance(&self) -> Instance {
-        let mut best = Instance::default();
         // `SourceName::Settings` sorts after `Imds`.
-        for &one in self.instances.values().rev() {
-            best.id = best.id.or_else(|| one.id.clone());
-            best.kind = best.kind.or_else(|| one.kind.clone());
-            best.region = best.region.or_else(|| one.region.clone());
-            best.zone = best.zone.or_else(|| one.zone.clone());
-            best.account = best.account.or_else(|| one.account.clone());
-            best.market = best.market.or(one.market);
-            best.interruption = best.interruption.or(one.interruption);
-            best.rebalance = best.rebalance.or(one.rebalance);
+        let near = self.instances.values().rev().fold(Instance::default(), |best, one| best.or(one));
+        let machine = self.tasks.machine().map(|machine| &machine.machine);
+        match machine.filter(|machine| near.id.is_none() || machine.id.is_none() || near.id == machine.id) {
+            Some(machine) => near.or(machine),
+            None => near,
         }
-        best
     }
 }
 

@@ -18,7 +18,7 @@ use crate::units::{Bytes, Cores, Limit, Stamp, seconds};
 pub use machine::{Activity, BlockDevice, CpuModes, FileSystem, Link, Machine, Meminfo, Paging, Room, Transfers, Used};
 pub use sizes::{Layer, Volume};
 pub use sockets::{Sockets, Tcp, Udp};
-pub use task::{ClockDrift, Launch, Role, Storage, Task, TaskState};
+pub use task::{ClockDrift, ContainerInstance, Launch, Role, Storage, Task, TaskState};
 
 /// One look at one host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -167,14 +167,14 @@ pub struct Host {
     /// Docker's volumes, sorted by name, where they are measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Seen<Arc<[Volume]>>>,
-    /// The EC2 instance, by the settings or the metadata service.
+    /// The EC2 instance, by the settings, the metadata service, or what AWS says of it.
     pub instance: Instance,
+    /// What ECS knows of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<ContainerInstance>,
     /// The short name of the ECS cluster that the machine, or the one task that is seen, belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Arc<str>>,
-    /// The version of the machine's ECS agent, where it answers: `1.105.1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ecs_agent: Option<Arc<str>>,
     /// What Tare itself uses.
     pub own: Option<Own>,
     /// CPU time that workloads were seen to use, those that have ended among them: what the system row leaves out of the root's. JSON: seconds.
@@ -185,7 +185,7 @@ pub struct Host {
 /// EC2 facts; each may be unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
-    /// `i-0123456789abcdef0`.
+    /// `i-0123456789abcdef0`; of a machine of ECS Anywhere `mi-0123456789abcdef0`.
     pub id: Option<Arc<str>>,
     /// `m7i.large`.
     pub kind: Option<Arc<str>>,
@@ -203,6 +203,24 @@ pub struct Instance {
     /// Since when it is more likely than others to be taken back (EC2 rebalance recommendation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebalance: Option<Timestamp>,
+}
+
+impl Instance {
+    /// What this knows, and for the rest what `other` does.
+    #[must_use]
+    pub fn or(self, other: &Instance) -> Instance {
+        let or = |one: Option<Arc<str>>, other: &Option<Arc<str>>| one.or_else(|| other.clone());
+        Instance {
+            id: or(self.id, &other.id),
+            kind: or(self.kind, &other.kind),
+            region: or(self.region, &other.region),
+            zone: or(self.zone, &other.zone),
+            account: or(self.account, &other.account),
+            market: self.market.or(other.market),
+            interruption: self.interruption.or(other.interruption),
+            rebalance: self.rebalance.or(other.rebalance),
+        }
+    }
 }
 
 /// What EC2 will do with a Spot instance (IMDS `spot/instance-action`). AWS: "Spot Instance interruption notices".

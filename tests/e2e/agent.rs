@@ -140,7 +140,7 @@ fn is_down_when_tare_starts(task: &Task, fault: Fault, words: &str) {
     endpoint.fault(None);
     assert!(endpoint.is_asked(PATIENCE), "{name}");
     let report = until(&served, &name, |report| is_named(report, task) && gaps(report).is_empty());
-    assert_eq!((report.cluster.as_deref(), report.host.seen.ecs_agent.as_deref()), (Some("shop"), Some("1.99.1")), "{name}");
+    assert_eq!((report.cluster.as_deref(), report.host.seen.ecs.as_ref().and_then(|ecs| ecs.agent.as_deref())), (Some("shop"), Some("1.99.1")), "{name}");
     ends_well(served, &name);
 }
 

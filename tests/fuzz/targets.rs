@@ -42,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ecs_task", ecs_task),
     ("ecs_tasks", ecs_tasks),
     ("ecs_stats", ecs_stats),
+    ("ec2", ec2),
     ("route", route),
     ("settings", settings),
     ("filter", filter),
@@ -242,6 +243,20 @@ fn ask_ecs(name: &str, bytes: &[u8]) {
         no_sentinel(container.limits.memory.value().map(|bytes| bytes.0));
         assert!(container.asked.cores.is_none_or(|cores| cores.0.is_finite() && cores.0 > 0.0), "{:?}", container.asked);
     }
+}
+
+fn ec2(bytes: &[u8]) {
+    use tare::aws::{ec2, is_instance};
+    // Cut short or not: what stands in there is read to its end.
+    let whole = [bytes, b"</DescribeInstancesResponse>"].concat();
+    for answer in [bytes, &whole] {
+        for instance in ec2::parse(answer).unwrap_or_default() {
+            assert!(instance.id.is_some_and(|id| is_instance(&id)), "who has no id is nobody");
+            assert!(instance.kind.iter().chain(&instance.zone).chain(&instance.account).all(|word| (1..=64).contains(&word.len()) && word.is_ascii()));
+        }
+    }
+    let (code, _) = ec2::trouble(bytes);
+    assert!(code.is_none_or(|code| code.is_ascii()));
 }
 
 fn route(bytes: &[u8]) {

@@ -1,6 +1,12 @@
 //! What AWS is asked, and what that needs to be allowed.
 
+#[cfg(feature = "aws")]
+pub mod ec2;
 pub mod ecs;
+#[cfg(all(test, feature = "aws"))]
+mod fake;
+#[cfg(feature = "aws")]
+mod http;
 #[cfg(feature = "aws")]
 pub mod sdk;
 
@@ -48,8 +54,8 @@ impl Settings {
 pub struct Action {
     /// `ecs:DescribeTasks`
     pub name: &'static str,
-    /// The last part of the ARNs it needs: `task/*`.
-    pub resource: &'static str,
+    /// The service and the last part of the ARNs it needs: `ecs`, `task/*`. `None`: IAM knows no narrower resource for it than all.
+    of: Option<(&'static str, &'static str)>,
     /// Which settings need it.
     wanted: fn(&Settings) -> bool,
     /// What it gives.
@@ -59,7 +65,7 @@ pub struct Action {
 /// Of each task what only AWS knows.
 pub static DESCRIBE_TASKS: Action = Action {
     name: "ecs:DescribeTasks",
-    resource: "task/*",
+    of: Some(("ecs", "task/*")),
     wanted: |settings| settings.ecs != Wanted::Off,
     gives: "Fargate Spot, capacity provider, size, zone and pull times of ECS tasks",
 };
@@ -67,25 +73,62 @@ pub static DESCRIBE_TASKS: Action = Action {
 /// DescribeTasks with `include: TAGS` needs it, too.
 pub static LIST_TAGS: Action = Action {
     name: "ecs:ListTagsForResource",
-    resource: "task/*",
+    of: Some(("ecs", "task/*")),
     wanted: |settings| settings.ecs != Wanted::Off && !settings.tags.is_empty(),
     gives: "tags of ECS tasks",
 };
 
+/// Of the machines that the tasks run on what ECS knows.
+pub static DESCRIBE_CONTAINER_INSTANCES: Action = Action {
+    name: "ecs:DescribeContainerInstances",
+    of: Some(("ecs", "container-instance/*")),
+    wanted: |settings| settings.ecs != Wanted::Off,
+    gives: "the EC2 instance, its type, capacity provider and agent version",
+};
+
+/// Of those that the metadata service says nothing of, what EC2 knows.
+pub static DESCRIBE_INSTANCES: Action = Action {
+    name: "ec2:DescribeInstances",
+    of: None,
+    wanted: |settings| settings.ecs != Wanted::Off,
+    gives: "whether instances are Spot, their type and zone",
+};
+
 /// All of them.
-pub static ACTIONS: [&Action; 2] = [&DESCRIBE_TASKS, &LIST_TAGS];
+pub static ACTIONS: [&Action; 4] = [&DESCRIBE_TASKS, &LIST_TAGS, &DESCRIBE_CONTAINER_INSTANCES, &DESCRIBE_INSTANCES];
+
+impl Action {
+    /// What it must be allowed on.
+    fn resource(&self, partition: &str, region: &str) -> String {
+        self.of.map_or("*".into(), |(service, last)| format!("arn:{partition}:{service}:{region}:*:{last}"))
+    }
+}
+
+/// An EC2 instance, or one of ECS Anywhere: `i-0123456789abcdef0`, `mi-0123456789abcdef0`.
+pub fn is_instance(id: &str) -> bool {
+    let digits = id.strip_prefix('m').unwrap_or(id).strip_prefix("i-");
+    digits.is_some_and(|digits| (8..=17).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
 
 /// The least policy for these settings, one statement a resource. `region` narrows it to one.
 pub fn policy(settings: &Settings, region: Option<&str>) -> Value {
     let mut statements: Vec<(String, Vec<&str>)> = Vec::new();
     for action in ACTIONS.into_iter().filter(|action| (action.wanted)(settings)) {
-        let resource = format!("arn:{}:ecs:{}:*:{}", partition(region), region.unwrap_or("*"), action.resource);
+        let resource = action.resource(partition(region), region.unwrap_or("*"));
         match statements.iter_mut().find(|(one, _)| *one == resource) {
             Some((_, names)) => names.push(action.name),
             None => statements.push((resource, vec![action.name])),
         }
     }
-    let statements: Vec<Value> = statements.into_iter().map(|(resource, names)| json!({"Effect": "Allow", "Action": names, "Resource": resource})).collect();
+    let statement = |(resource, names): (String, Vec<&str>)| {
+        let mut statement = json!({"Effect": "Allow", "Action": names, "Resource": resource});
+        // What no ARN narrows to a region this does.
+        if let Some(region) = region.filter(|_| resource == "*") {
+            statement["Condition"] = json!({"StringEquals": {"aws:RequestedRegion": region}});
+        }
+        statement
+    };
+    let statements: Vec<Value> = statements.into_iter().map(statement).collect();
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
@@ -105,13 +148,33 @@ mod tests {
 
     #[test]
     fn the_policy_is_the_least_that_the_settings_need() {
-        let of = |ecs, tags: &[&str], region| policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect() }, region);
-        let statement =
-            |names: &[&str], resource: &str| json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": names, "Resource": resource}]});
-        let both = ["ecs:DescribeTasks", "ecs:ListTagsForResource"];
-        assert_eq!(of(Wanted::Auto, &[], None), statement(&both[..1], "arn:aws:ecs:*:*:task/*"));
-        assert_eq!(of(Wanted::On, &["team"], Some("cn-north-1")), statement(&both, "arn:aws-cn:ecs:cn-north-1:*:task/*"));
-        assert_eq!(of(Wanted::Off, &["team"], None)["Statement"], json!([]));
+        let of = |ecs, tags: &[&str], region| policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect() }, region)["Statement"].clone();
+        let allow = |names: &[&str], resource: &str| json!({"Effect": "Allow", "Action": names, "Resource": resource});
+        let tasks = ["ecs:DescribeTasks", "ecs:ListTagsForResource"];
+        let (instances, machines) = (["ecs:DescribeContainerInstances"], ["ec2:DescribeInstances"]);
+        let anywhere = json!([allow(&tasks[..1], "arn:aws:ecs:*:*:task/*"), allow(&instances, "arn:aws:ecs:*:*:container-instance/*"), allow(&machines, "*"),]);
+        assert_eq!(of(Wanted::Auto, &[], None), anywhere);
+        let mut there = allow(&machines, "*");
+        there["Condition"] = json!({"StringEquals": {"aws:RequestedRegion": "cn-north-1"}});
+        let china = json!([allow(&tasks, "arn:aws-cn:ecs:cn-north-1:*:task/*"), allow(&instances, "arn:aws-cn:ecs:cn-north-1:*:container-instance/*"), there,]);
+        assert_eq!(of(Wanted::On, &["team"], Some("cn-north-1")), china);
+        assert_eq!(of(Wanted::Off, &["team"], None), json!([]));
+    }
+
+    #[test]
+    fn an_instance_has_an_id_of_its_kind() {
+        for (id, is) in [
+            ("i-0123456789abcdef0", true),
+            ("i-1a2b3c4d", true),
+            ("mi-0123456789abcdef0", true),
+            ("i-", false),
+            ("i-xyz45678", false),
+            ("ii-12345678", false),
+            ("", false),
+            ("i-12345678&Action=TerminateInstances", false),
+        ] {
+            assert_eq!(is_instance(id), is, "{id}");
+        }
     }
 
     #[test]

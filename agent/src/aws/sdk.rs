@@ -5,56 +5,55 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::config::SharedHttpClient;
 use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types::{self, TaskField};
-use aws_smithy_http_client::Builder as HttpBuilder;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use base64::Engine;
 use futures_util::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
-use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use collector::identity::{TaskArn, short_name};
-use collector::snapshot::{Asked, Launch, Storage, Task, TaskState};
-use collector::sources::ToldTask;
+use collector::snapshot::{Asked, Instance, Launch, Storage, Task, TaskState};
+use collector::sources::{ToldInstance, ToldTask};
 use collector::units::{Bytes, Cores};
 
-use super::ecs::{Answer, Ask, Question, Refusal};
-use super::{Action, DESCRIBE_TASKS, ROLE};
+use super::ecs::{Ask, Question, Refusal};
+use super::{Action, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_TASKS, ROLE, ec2, http, is_instance};
 
 /// To find credentials and to connect.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest error that is passed on, in characters.
 const WORDS: usize = 300;
 
-/// The ECS API. The client is made for the first question: who asks nothing pays nothing.
+/// The ECS API, and of the EC2 API the one call that is needed. The client is made for the first question: who asks nothing pays nothing.
 pub struct Api {
     tags: Vec<Arc<str>>,
     /// Elsewhere than at AWS, for tests.
     endpoint: Option<String>,
-    client: Option<(String, Client)>,
+    access: Option<Access>,
+}
+
+/// How one region is asked.
+#[derive(Clone)]
+struct Access {
+    region: String,
+    config: SdkConfig,
+    ecs: Client,
 }
 
 impl Api {
     /// `tags`: the keys that are kept.
     pub fn new(tags: Vec<Arc<str>>, endpoint: Option<String>) -> Api {
-        Api { tags, endpoint, client: None }
+        Api { tags, endpoint, access: None }
     }
 
-    async fn client(&mut self, region: &str) -> Client {
-        if let Some((_, client)) = self.client.as_ref().filter(|(of, _)| of == region) {
-            return client.clone();
+    async fn access(&mut self, region: &str) -> Access {
+        if let Some(access) = self.access.as_ref().filter(|access| access.region == region) {
+            return access.clone();
         }
         let timeouts = TimeoutConfig::builder().connect_timeout(PATIENCE).operation_timeout(PATIENCE).build();
         let loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
-        let mut loader = loader.retry_config(RetryConfig::disabled()).timeout_config(timeouts);
-        if let Some(client) = https() {
-            loader = loader.http_client(client);
-        }
+        let mut loader = loader.retry_config(RetryConfig::disabled()).timeout_config(timeouts).http_client(http::client());
         if let Some(endpoint) = &self.endpoint {
             loader = loader.endpoint_url(endpoint);
             #[cfg(test)]
@@ -62,43 +61,42 @@ impl Api {
                 loader = loader.credentials_provider(aws_sdk_ecs::config::Credentials::new("AKID", "secret", None, None, "test"));
             }
         }
-        let client = Client::new(&loader.load().await);
-        self.client = Some((region.to_owned(), client.clone()));
-        client
+        let config = loader.load().await;
+        self.access.insert(Access { region: region.to_owned(), ecs: Client::new(&config), config }).clone()
     }
 
-    async fn ask(&mut self, question: Question) -> Result<Answer, Refusal> {
-        let client = self.client(&question.region).await;
-        let names = question.tasks.iter().map(|arn| arn.as_str().to_owned()).collect();
+    async fn tasks(&mut self, question: Question) -> Result<Vec<ToldTask>, Refusal> {
+        let ecs = self.access(&question.region).await.ecs;
         let tags = (!self.tags.is_empty()).then(|| vec![TaskField::Tags]);
-        let request = client.describe_tasks().set_cluster(question.cluster).set_tasks(Some(names)).set_include(tags);
+        let request = ecs.describe_tasks().set_cluster(question.cluster).set_tasks(Some(question.names)).set_include(tags);
         let said = call(&DESCRIBE_TASKS, request.send()).await?;
-        Ok(said.tasks().iter().filter_map(|task| told(task, &self.tags)).map(Arc::new).collect())
+        Ok(said.tasks().iter().filter_map(|task| told(task, &self.tags)).collect())
     }
-}
 
-/// Where the machine has no list of whom to trust, as in an image made `FROM scratch`: a client with Mozilla's, which is built in. Else the SDK's own will do.
-fn https() -> Option<SharedHttpClient> {
-    let is_bare = rustls_native_certs::load_native_certs().certs.is_empty();
-    is_bare.then(built_in).flatten()
-}
+    async fn instances(&mut self, question: Question) -> Result<Vec<ToldInstance>, Refusal> {
+        let ecs = self.access(&question.region).await.ecs;
+        let request = ecs.describe_container_instances().set_cluster(question.cluster).set_container_instances(Some(question.names));
+        let said = call(&DESCRIBE_CONTAINER_INSTANCES, request.send()).await?;
+        Ok(said.container_instances().iter().filter_map(told_instance).collect())
+    }
 
-fn built_in() -> Option<SharedHttpClient> {
-    let roots = TLS_SERVER_ROOT_CERTS.iter().fold(TrustStore::empty(), |roots, certificate| roots.with_pem_certificate(pem(certificate)));
-    let context = TlsContext::builder().with_trust_store(roots).build().ok()?;
-    Some(HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
-}
-
-/// RFC 7468.
-fn pem(certificate: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
-    let lines = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect::<String>();
-    format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
+    async fn machines(&mut self, question: Question) -> Result<Vec<Instance>, Refusal> {
+        let access = self.access(&question.region).await;
+        ec2::describe(&access.config, &access.region, &question.names).await
+    }
 }
 
 impl Ask for Api {
-    fn describe(&mut self, question: Question) -> BoxFuture<'_, Result<Answer, Refusal>> {
-        self.ask(question).boxed()
+    fn tasks(&mut self, question: Question) -> BoxFuture<'_, Result<Vec<ToldTask>, Refusal>> {
+        Api::tasks(self, question).boxed()
+    }
+
+    fn instances(&mut self, question: Question) -> BoxFuture<'_, Result<Vec<ToldInstance>, Refusal>> {
+        Api::instances(self, question).boxed()
+    }
+
+    fn machines(&mut self, question: Question) -> BoxFuture<'_, Result<Vec<Instance>, Refusal>> {
+        Api::machines(self, question).boxed()
     }
 }
 
@@ -107,18 +105,26 @@ async fn call<T, E>(action: &Action, asked: impl Future<Output = Result<T, SdkEr
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    asked.await.map_err(|error| refusal(action, error.code(), &format!("{}", DisplayErrorContext(&error)), |name| std::env::var_os(name).is_some()))
+    asked.await.map_err(|error| refusal(action, error.code(), &format!("{}", DisplayErrorContext(&error)), is_set))
 }
 
-/// Amazon ECS API, "Common Error Types" and the errors of DescribeTasks.
-fn refusal(action: &Action, code: Option<&str>, why: &str, has: impl Fn(&str) -> bool) -> Refusal {
+/// Whether the environment has a variable.
+pub(super) fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
+
+/// Amazon ECS API and Amazon EC2 API, "Common Error Types", and the errors of the calls that are made.
+pub(super) fn refusal(action: &Action, code: Option<&str>, why: &str, has: impl Fn(&str) -> bool) -> Refusal {
     let why: String = why.chars().map(|character| if character.is_control() { ' ' } else { character }).take(WORDS).collect();
     match code {
         Some("AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation") => Refusal::Denied(format!(
-            "{} is not allowed: {} stay unknown; fix: allow it on arn:*:ecs:*:*:{} (tare generate iam prints the policy)",
-            action.name, action.gives, action.resource
+            "{} is not allowed: {} stay unknown; fix: allow it on {} (tare generate iam prints the policy)",
+            action.name,
+            action.gives,
+            action.resource("*", "*")
         )),
-        Some("InvalidParameterException" | "ClusterNotFoundException" | "ClientException") => Refusal::Invalid(format!("{}: {why}", action.name)),
+        Some("ClusterNotFoundException") => Refusal::Nowhere(format!("{}: {why}", action.name)),
+        Some("InvalidParameterException" | "ClientException") => Refusal::Invalid(format!("{}: {why}", action.name)),
         None if why.to_ascii_lowercase().contains("credential") => Refusal::Denied(format!("{}: no credentials: {}", action.name, places(has))),
         _ => Refusal::Later(format!("{}: {why}", action.name)),
     }
@@ -186,6 +192,23 @@ fn told(task: &types::Task, tags: &[Arc<str>]) -> Option<ToldTask> {
         clock: None,
     };
     Some(ToldTask { id: arn.id(), about: Arc::new(about), state: Arc::new(state), containers: Vec::new() })
+}
+
+/// A container instance as AWS describes it. `None` without an ARN.
+fn told_instance(instance: &types::ContainerInstance) -> Option<ToldInstance> {
+    let attribute = |name: &str| instance.attributes().iter().find(|one| one.name() == name).and_then(|one| one.value()).map(Arc::from);
+    Some(ToldInstance {
+        id: instance.container_instance_arn().and_then(short_name)?.into(),
+        provider: instance.capacity_provider_name().map(Into::into),
+        agent: instance.version_info().and_then(|version| version.agent_version()).map(|version| version.trim_start_matches('v').into()),
+        // The agent registers these two itself (Amazon ECS, "Container instance attributes").
+        machine: Instance {
+            id: instance.ec2_instance_id().filter(|id| is_instance(id)).map(Into::into),
+            kind: attribute("ecs.instance-type"),
+            zone: attribute("ecs.availability-zone"),
+            ..Instance::default()
+        },
+    })
 }
 
 /// `"256"`: CPU units or MiB. `None` for 0 and for what no machine has.

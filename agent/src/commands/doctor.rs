@@ -260,10 +260,16 @@ fn of_gap(gap: &Gap, report: &Report) -> Finding {
         finding.level = Level::Warning;
         finding.costs = Some("systemd units, and what runs besides Docker, are not seen".into());
     }
+    // What the machine is AWS has told in the service's stead; what it will do with it nobody else tells.
+    let is_spot = report.host.seen.instance.market == Some(Market::Spot);
+    if code.code == codes::HOP_LIMIT.code && report.host.cost.price.is_some() {
+        finding.costs = Some(codes::NO_NOTICES.costs.into());
+    }
     // No Docker where no container runs, and no metadata service where the price is known or never will be, is how it should be.
     let well = match code.code {
         code if code == codes::NO_SOCKET.code => containers(report) == 0,
         code if code == codes::NO_IMDS.code => report.host.cost.price.is_some() || is_external(report),
+        code if code == codes::HOP_LIMIT.code => report.host.cost.price.is_some() && !is_spot,
         _ => false,
     };
     if well { Finding { level: Level::Ok, costs: None, fix: None, ..finding } } else { finding }

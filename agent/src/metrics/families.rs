@@ -71,6 +71,8 @@ pub static HOST: Table<HostRow> = Table {
                     None => "",
                 });
             }),
+            (label("capacity_provider", "tare.ecs.capacity_provider"), |h, to| text(&h.seen.ecs.as_ref().and_then(|ecs| ecs.provider.clone()), to)),
+            (label("ecs_agent", "tare.ecs.agent"), |h, to| text(&h.seen.ecs.as_ref().and_then(|ecs| ecs.agent.clone()), to)),
             (label("docker", "container.runtime.version"), |h, to| to.push_str(h.seen.docker.as_ref().map_or("", |docker| &docker.version))),
             (label("docker_api", "tare.docker.api"), |h, to| to.push_str(h.seen.docker.as_ref().map_or("", |docker| &docker.api))),
         ],

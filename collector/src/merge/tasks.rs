@@ -9,8 +9,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::identity::{ContainerId, TaskId};
-use crate::snapshot::{SourceName, Task, TaskState};
-use crate::sources::{ContainerStats, RuntimeContainer, Tasks, ToldTask};
+use crate::snapshot::{ContainerInstance, Launch, Market, SourceName, Task, TaskState};
+use crate::sources::{ContainerStats, Owner, RuntimeContainer, Tasks, ToldInstance, ToldTask, Tree};
 
 /// Everything told of tasks.
 #[derive(Default)]
@@ -19,10 +19,14 @@ pub(super) struct KnownTasks<'a> {
     sources: SmallVec<[&'a Tasks; 3]>,
     tasks: HashMap<&'a TaskId, SmallVec<[&'a ToldTask; 2]>>,
     containers: HashMap<&'a ContainerId, (&'a TaskId, &'a RuntimeContainer)>,
+    /// The id of the container instance that this machine is.
+    instance: Option<&'a Arc<str>>,
+    /// How the machine is bought, by whoever knows best.
+    pub(super) market: Option<Market>,
 }
 
 impl<'a> KnownTasks<'a> {
-    pub(super) fn new(told: &[(SourceName, &'a Tasks)]) -> KnownTasks<'a> {
+    pub(super) fn new(told: &[(SourceName, &'a Tasks)], tree: Option<&Tree>) -> KnownTasks<'a> {
         let mut known = KnownTasks::default();
         for wanted in [SourceName::EcsTask, SourceName::Ecs, SourceName::EcsAgent] {
             known.sources.extend(told.iter().filter(|(from, _)| *from == wanted).map(|(_, tasks)| *tasks));
@@ -33,6 +37,7 @@ impl<'a> KnownTasks<'a> {
                 known.containers.entry(&container.about.id).or_insert((&task.id, container));
             }
         }
+        known.instance = known.find_instance(tree);
         known
     }
 
@@ -46,9 +51,50 @@ impl<'a> KnownTasks<'a> {
         self.sources.iter().find_map(|source| source.cluster.clone())
     }
 
-    /// The version of this machine's agent.
-    pub(super) fn agent(&self) -> Option<Arc<str>> {
-        self.sources.iter().find_map(|source| source.agent.clone())
+    /// The id of the container instance that this machine is: by its agent's word, by that of our own task, or where all tasks that have a cgroup here are of the
+    /// same. A label alone may name a task of elsewhere.
+    fn find_instance(&self, tree: Option<&Tree>) -> Option<&'a Arc<str>> {
+        let of = |id: &TaskId| self.tasks.get(id)?.iter().find_map(|task| task.about.instance.as_ref());
+        let agent = || self.sources.iter().find_map(|source| source.instance.as_ref());
+        let all = || {
+            let groups = tree.map_or(&[][..], |tree| &tree.groups).iter();
+            let mut named = groups.filter_map(|group| if let Owner::Task(task) = &group.owner { of(task) } else { None });
+            let first = named.next()?;
+            named.all(|other| other == first).then_some(first)
+        };
+        agent().or_else(|| of(self.own()?)).or_else(all)
+    }
+
+    /// What the ECS API says of a container instance.
+    fn told(&self, instance: &str) -> Option<&'a ToldInstance> {
+        self.sources.iter().flat_map(|source| &source.instances).find(|told| &*told.id == instance).map(|told| &**told)
+    }
+
+    /// What it says of this machine.
+    pub(super) fn machine(&self) -> Option<&'a ToldInstance> {
+        self.told(self.instance?)
+    }
+
+    /// What ECS knows of this machine.
+    pub(super) fn here(&self) -> Option<ContainerInstance> {
+        let machine = self.machine();
+        let agent = self.sources.iter().find_map(|source| source.agent.clone());
+        let here = ContainerInstance {
+            id: self.instance.cloned(),
+            provider: machine.and_then(|machine| machine.provider.clone()),
+            agent: agent.or_else(|| machine?.agent.clone()),
+        };
+        (here != ContainerInstance::default()).then_some(here)
+    }
+
+    /// Whether a task is on Spot. Of one on EC2 its machine decides, which a task that a label names may have elsewhere.
+    fn spot(&self, task: &Task) -> Option<bool> {
+        if matches!(task.launch, Some(Launch::Fargate | Launch::External)) {
+            return task.spot;
+        }
+        let elsewhere = task.instance.as_ref().filter(|instance| self.instance.is_some_and(|here| here != *instance));
+        let market = elsewhere.map_or(self.market, |instance| self.told(instance)?.machine.market);
+        market.map(|market| market == Market::Spot).or(task.spot)
     }
 
     /// All containers that are told of, in no order.
@@ -76,6 +122,7 @@ impl<'a> KnownTasks<'a> {
         }
         joined.cluster = joined.cluster.or_else(|| self.cluster());
         joined.instance = joined.instance.or_else(|| self.sources.iter().find_map(|source| source.instance.clone()));
+        joined.spot = self.spot(&joined);
         match before {
             Some(before) if **before == joined => before.clone(),
             _ => Arc::new(joined),

@@ -159,6 +159,18 @@ impl TaskState {
     }
 }
 
+/// A machine, as ECS knows it. Each may be unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerInstance {
+    /// The last part of its ARN.
+    pub id: Option<Arc<str>>,
+    /// The capacity provider it belongs to.
+    pub provider: Option<Arc<str>>,
+    /// The version of its ECS agent: `1.105.1`.
+    pub agent: Option<Arc<str>>,
+}
+
 /// A task's ephemeral disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storage {

@@ -207,6 +207,8 @@ pub struct Tasks {
     pub agent: Option<Arc<str>>,
     /// Sorted by id.
     pub tasks: Vec<Arc<ToldTask>>,
+    /// The container instances that tasks run on, where the source knows them. Sorted by id.
+    pub instances: Vec<Arc<ToldInstance>>,
     /// What the tasks' containers use, where the source counts it. Sorted by id.
     pub stats: Vec<ContainerStats>,
 }
@@ -222,6 +224,19 @@ pub struct ToldTask {
     pub state: Arc<TaskState>,
     /// Its containers, as far as the source knows them. Sorted by id. Those that share one network name space join the first of them.
     pub containers: Vec<Arc<RuntimeContainer>>,
+}
+
+/// A container instance: what ECS calls a machine that tasks run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldInstance {
+    /// The last part of its ARN.
+    pub id: Arc<str>,
+    /// The capacity provider it belongs to.
+    pub provider: Option<Arc<str>>,
+    /// The version of its ECS agent: `1.105.1`.
+    pub agent: Option<Arc<str>>,
+    /// The machine: an EC2 instance, or one of ECS Anywhere, whose id begins with `mi-`.
+    pub machine: Instance,
 }
 
 /// What Docker's stats say.

@@ -1,56 +1,34 @@
 //! The SDK against a fake ECS endpoint: what goes over the wire, and what comes of each answer.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::thread::{self, JoinHandle};
-
 use serde_json::{Value, json};
 
+use super::super::fake;
 use super::*;
 
 const ARN: &str = "arn:aws:ecs:eu-west-1:111122223333:task/shop/0f9de17a6465404e8b1b2356dc13c2f8";
 
-/// Answers one connection after the other, and gives what was asked of each: `None` where the fake's own rules were broken.
-fn fake(answers: Vec<(u16, String)>) -> (String, JoinHandle<Vec<Value>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let server = thread::spawn(move || {
-        let mut asked = Vec::new();
-        for (status, body) in answers {
-            let mut stream = BufReader::new(listener.accept().unwrap().0);
-            let mut head = Vec::new();
-            for line in stream.by_ref().lines() {
-                let line = line.unwrap();
-                if line.is_empty() {
-                    break;
-                }
-                head.push(line.to_ascii_lowercase());
-            }
-            let header = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned)).unwrap_or_default();
-            assert!(header("authorization").starts_with("aws4-hmac-sha256 credential=akid/"), "not signed: {head:?}");
-            assert_eq!(header("content-type"), "application/x-amz-json-1.1");
-            assert_eq!(header("x-amz-target"), "amazonec2containerservicev20141113.describetasks");
-            let mut question = vec![0; header("content-length").parse().unwrap()];
-            stream.read_exact(&mut question).unwrap();
-            let question: Value = serde_json::from_slice(&question).unwrap();
-            assert!((1..=100).contains(&question["tasks"].as_array().unwrap().len()));
-            asked.push(question);
-            let head =
-                format!("HTTP/1.1 {status} x\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            stream.get_mut().write_all((head + &body).as_bytes()).unwrap();
-        }
-        asked
-    });
-    (address, server)
+fn wait<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(answer)
 }
 
-fn ask(tags: &[&str], status: u16, body: &str) -> (Result<Answer, Refusal>, Value) {
-    let (address, server) = fake(vec![(status, body.to_owned())]);
+fn question(name: &str) -> Question {
+    Question { region: "eu-west-1".into(), cluster: Some("shop".into()), names: vec![name.into()] }
+}
+
+/// The body of the one request, which must be a signed one to this target.
+fn checked(asked: Vec<fake::Asked>, target: &str) -> Value {
+    let [asked] = asked.try_into().unwrap_or_else(|_| panic!("one request"));
+    assert!(asked.header("authorization").starts_with("aws4-hmac-sha256 credential=akid/"), "not signed");
+    assert_eq!(asked.header("content-type"), "application/x-amz-json-1.1");
+    assert_eq!(asked.header("x-amz-target"), format!("amazonec2containerservicev20141113.{target}"));
+    serde_json::from_slice(&asked.body).unwrap()
+}
+
+fn ask(tags: &[&str], status: u16, body: &str) -> (Result<Vec<ToldTask>, Refusal>, Value) {
+    let (address, server) = fake::serve(vec![(status, body.to_owned())]);
     let mut api = Api::new(tags.iter().map(|tag| (*tag).into()).collect(), Some(address));
-    let question = Question { region: "eu-west-1".into(), cluster: Some("shop".into()), tasks: vec![TaskArn::parse(ARN).unwrap()] };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let answer = runtime.block_on(api.describe(question));
-    (answer, server.join().unwrap().remove(0))
+    let answer = wait(api.tasks(question(ARN)));
+    (answer, checked(server.join().unwrap(), "describetasks"))
 }
 
 #[test]
@@ -112,13 +90,14 @@ fn an_instance_is_named_and_its_market_is_not_guessed() {
 #[test]
 fn each_refusal_is_told_apart_and_asked_once() {
     type Is = fn(&Refusal) -> bool;
-    let cases: [(u16, &str, Is); 5] = [
+    let cases: [(u16, &str, Is); 6] = [
         (
             400,
             r#"{"__type":"AccessDeniedException","message":"no identity-based policy"}"#,
             |why| matches!(why, Refusal::Denied(text) if text.contains("ecs:DescribeTasks is not allowed") && text.contains("task/*")),
         ),
-        (400, r#"{"__type":"ClusterNotFoundException","message":"Cluster not found."}"#, |why| matches!(why, Refusal::Invalid(_))),
+        (400, r#"{"__type":"ClusterNotFoundException","message":"Cluster not found."}"#, |why| matches!(why, Refusal::Nowhere(_))),
+        (400, r#"{"__type":"InvalidParameterException","message":"Invalid identifier"}"#, |why| matches!(why, Refusal::Invalid(_))),
         (400, r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#, |why| matches!(why, Refusal::Later(text) if text.contains("Rate exceeded"))),
         (500, "oops", |why| matches!(why, Refusal::Later(_))),
         (200, "<html>", |why| matches!(why, Refusal::Later(_))),
@@ -144,14 +123,38 @@ fn who_has_no_credentials_is_told_where_they_were_looked_for() {
     }
 }
 
-/// A list that cannot be read would trust nobody.
 #[test]
-fn the_built_in_list_of_whom_to_trust_is_read_whole() {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
+fn a_container_instance_is_known_to_its_agent() {
+    let id = "1f73d099b914411ca9ff81633b7741dd";
+    let arn = format!("arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/{id}");
+    let attributes =
+        json!([{"name": "ecs.availability-zone", "value": "eu-west-1b"}, {"name": "ecs.instance-type", "value": "m7i.large"}, {"name": "ecs.capability.x"}]);
+    let told = json!({"containerInstanceArn": arn, "ec2InstanceId": "i-0123456789abcdef0", "capacityProviderName": "blue", "attributes": attributes,
+        "versionInfo": {"agentVersion": "1.105.1", "agentHash": "8dfceca6", "dockerVersion": "DockerVersion: 25.0.3"}});
+    let anywhere = json!({"containerInstanceArn": format!("{arn}0"), "ec2InstanceId": "mi-0123456789abcdef0", "versionInfo": {"agentVersion": "v1.40.0"}});
+    let forged = json!({"containerInstanceArn": format!("{arn}1"), "ec2InstanceId": "i-1&Action=TerminateInstances"});
+    let body = json!({"containerInstances": [told, anywhere, forged, {"ec2InstanceId": "i-0123456789abcdef0"}], "failures": []});
+    let (address, server) = fake::serve(vec![(200, body.to_string())]);
+    let told = wait(Api::new(Vec::new(), Some(address)).instances(question(id))).unwrap();
+    assert_eq!(checked(server.join().unwrap(), "describecontainerinstances"), json!({"cluster": "shop", "containerInstances": [id]}));
+    let machine = Instance { id: Some("i-0123456789abcdef0".into()), kind: Some("m7i.large".into()), zone: Some("eu-west-1b".into()), ..Instance::default() };
+    assert_eq!(told[0], ToldInstance { id: id.into(), provider: Some("blue".into()), agent: Some("1.105.1".into()), machine });
+    let rest: Vec<_> = told[1..].iter().map(|one| (one.machine.id.as_deref(), one.agent.as_deref())).collect();
+    assert_eq!(rest, [(Some("mi-0123456789abcdef0"), Some("1.40.0")), (None, None)]);
+}
 
-    for certificate in TLS_SERVER_ROOT_CERTS {
-        assert_eq!(&CertificateDer::from_pem_slice(pem(certificate).as_bytes()).unwrap(), certificate);
+/// Whatever an answer announces, it costs a few MiB and ends.
+#[test]
+fn an_answer_without_end_ends_at_its_bound() {
+    for head in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n{", "HTTP/1.1 500 x\r\n\r\n"] {
+        let (address, server) = fake::serve_without_end(head);
+        let why = wait(Api::new(Vec::new(), Some(address)).tasks(question(ARN))).unwrap_err();
+        assert!(matches!(&why, Refusal::Later(text) if text.contains("the answer is larger than 8 MiB")), "{why:?}");
+        let taken = server.join().unwrap();
+        assert!((http::LIMIT..4 * http::LIMIT).contains(&taken), "{taken} bytes");
+        let (address, server) = fake::serve_without_end(head);
+        let why = wait(Api::new(Vec::new(), Some(address)).machines(question("i-0123456789abcdef0"))).unwrap_err();
+        assert!(matches!(&why, Refusal::Later(text) if text.contains("ec2:DescribeInstances: the answer is larger than 8 MiB")), "{why:?}");
+        assert!(server.join().unwrap() < 4 * http::LIMIT);
     }
-    assert!(TLS_SERVER_ROOT_CERTS.len() > 100 && built_in().is_some());
 }

@@ -123,6 +123,12 @@ codes! {
     ECS_DENIED "TARE-037" Warning "AWS does not let Tare ask about ECS tasks"
         costs "Fargate Spot, capacity provider and zone of tasks are unknown"
         fix "give the task role the policy that tare generate iam prints, or set ecs.api to \"off\"";
+    MACHINES_DENIED "TARE-038" Warning "AWS does not let Tare ask about the machines of ECS tasks"
+        costs "whether a machine is Spot, its type and its capacity provider are unknown where nobody else tells"
+        fix "give the task role the policy that tare generate iam prints, or set ecs.api to \"off\"";
+    NO_CLUSTER "TARE-039" Warning "AWS cannot be asked about ECS tasks that only their cgroups name"
+        costs "Fargate Spot, service, capacity provider and size of these tasks are unknown"
+        fix "set cluster to the name of the ECS cluster";
 
     NETWORK "TARE-040" Warning "the network of some containers cannot be measured"
         costs "their traffic is missing"
@@ -153,7 +159,7 @@ codes! {
     OLD_AGENT "TARE-074" Warning "the ECS agent is older than 1.100.0"
         costs "a Tare beside one task sees too little of its traffic; what is read from this machine's kernel is right"
         fix "aws ecs update-container-agent --cluster CLUSTER --container-instance ID, or a newer ECS-optimized AMI";
-    AGENT "TARE-075" Ok "the ECS agent answers";
+    AGENT "TARE-075" Ok "the ECS agent is known";
 }
 
 /// The code of a gap, by its source and a word of its reason; the first that fits.
@@ -174,6 +180,8 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
         (SourceName::Docker, "refuses clients below", &DOCKER_OLD),
         (SourceName::Docker, "no answer within", &DOCKER_SILENT),
         (SourceName::Imds, "wants this instance back", &NO_NOTICES),
+        (SourceName::Ecs, "Instances is not allowed", &MACHINES_DENIED),
+        (SourceName::Ecs, "only the ids are known", &NO_CLUSTER),
         (SourceName::Ecs, "is not allowed", &ECS_DENIED),
         (SourceName::Ecs, "no credentials", &ECS_DENIED),
         (SourceName::Imds, "hop limit", &HOP_LIMIT),

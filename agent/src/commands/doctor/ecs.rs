@@ -13,7 +13,7 @@ const TELLS: [(Version, &str); 3] = [([1, 45, 0], "launch types"), ([1, 63, 1], 
 /// What there is to say of the agent that answers here, if one does.
 pub(super) fn agent(report: &Report) -> Option<Finding> {
     let host = &report.host.seen;
-    let version = host.ecs_agent.as_deref()?;
+    let version = host.ecs.as_ref()?.agent.as_deref()?;
     let Some(is) = parse(version).filter(|is| *is < WHOLE_TRAFFIC) else {
         let cluster = host.cluster.as_ref().map(|cluster| format!(", cluster {cluster}")).unwrap_or_default();
         return Some(codes::AGENT.found(format!("ECS agent {version}{cluster}")));
@@ -38,10 +38,12 @@ fn parse(version: &str) -> Option<Version> {
 mod tests {
     use super::*;
     use crate::sample;
+    use collector::snapshot::ContainerInstance;
 
     fn said(version: &str) -> Option<(&'static str, String)> {
         let mut report = sample::report();
-        (report.host.seen.ecs_agent, report.host.seen.cluster) = (Some(version.into()), Some("shop".into()));
+        let here = ContainerInstance { agent: Some(version.into()), ..ContainerInstance::default() };
+        (report.host.seen.ecs, report.host.seen.cluster) = (Some(here), Some("shop".into()));
         agent(&report).map(|finding| (finding.code, finding.what))
     }
 

@@ -88,7 +88,7 @@ error    TARE-061  127.0.0.1:9464 cannot be served on: Address already in use
 
 #[test]
 fn reasons_of_sources_have_their_codes() {
-    use SourceName::{Cgroup, Docker, DockerSizes, DockerStats, Host, Imds, Net};
+    use SourceName::{Cgroup, Docker, DockerSizes, DockerStats, Ecs, Host, Imds, Net};
     for (from, what, why, code) in [
         (Cgroup, "containers", "no cgroup tree with a controller is mounted below /sys", "TARE-002"),
         (Cgroup, "memory.stat", "of cgroup /a cannot be read: Permission denied (os error 13)", "TARE-003"),
@@ -107,6 +107,11 @@ fn reasons_of_sources_have_their_codes() {
         (Imds, "instance", "http://169.254.169.254: no answer within 1 s: not EC2, or blocked", "TARE-022"),
         (Imds, "instance", "a proxy stands in between", "TARE-023"),
         (Imds, "spot notices", "whether EC2 wants this instance back is not asked any more for an hour: no answer within 1 s", "TARE-025"),
+        (Ecs, "tasks", "ecs:DescribeTasks is not allowed: much stays unknown", "TARE-037"),
+        (Ecs, "container instances", "ecs:DescribeContainerInstances is not allowed: much stays unknown", "TARE-038"),
+        (Ecs, "instances", "ec2:DescribeInstances is not allowed: much stays unknown", "TARE-038"),
+        (Ecs, "instances", "ec2:DescribeInstances: no credentials: AWS_ACCESS_KEY_ID is not set", "TARE-037"),
+        (Ecs, "cluster", "of 3 ECS tasks only the ids are known, and nobody says which cluster they are of", "TARE-039"),
         (Net, "network", "no process of 3 containers could be looked at", "TARE-040"),
         (Host, "disk", "/var/lib/tare: no answer within 2 s", "TARE-050"),
     ] {
@@ -160,6 +165,23 @@ fn what_is_meant_to_be_missing_is_no_warning() {
     report.gaps = vec![gap(SourceName::Docker, "containers", "/x is not there; fix: start Docker"), gap(SourceName::Imds, "instance", "not EC2; fix: set it")];
     let found = findings(&report, &settings(), &Facts::default());
     assert!(found.iter().all(|finding| finding.level == Level::Ok && finding.fix.is_none()), "{found:?}");
+}
+
+#[test]
+fn a_hop_limit_costs_the_notices_of_a_spot_instance_where_aws_told_what_it_is() {
+    let mut report = ec2();
+    report.gaps = vec![gap(SourceName::Imds, "instance", "the token never came: the instance's hop limit is 1; fix: run with host network")];
+    let mut found = |market, price: bool| {
+        report.host.seen.instance.market = market;
+        if !price {
+            report.host.cost.price = None;
+        }
+        let found = findings(&report, &settings(), &Facts::default()).into_iter().find(|finding| finding.code == "TARE-021").unwrap();
+        (found.level, found.costs)
+    };
+    assert_eq!(found(Some(Market::OnDemand), true), (Level::Ok, None));
+    assert_eq!(found(Some(Market::Spot), true), (Level::Warning, Some("an interruption of this Spot instance is not announced".into())));
+    assert_eq!(found(None, false), (Level::Warning, Some("cost of workloads on this instance is unknown until then".into())));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::identity::TaskArn;
-use crate::snapshot::{Launch, Scope, TaskState};
-use crate::sources::{ContainerStats, Tasks, ToldTask};
+use crate::snapshot::{Instance, Launch, Market, Scope, TaskState};
+use crate::sources::{ContainerStats, Tasks, ToldInstance, ToldTask};
 
 const TASK: &str = "0f9de17a6465404e8b1b2356dc13c2f8";
 
@@ -114,4 +114,76 @@ fn in_bridge_mode_every_container_has_a_network_and_the_task_their_sum() {
     };
     let snapshot = merge(&[tasks(SourceName::EcsTask, own)], None);
     assert_eq!(received(&snapshot.workloads[0].usage.net), Some(1_420));
+}
+
+fn machine(id: &str, ec2: &str, market: Option<Market>) -> Arc<ToldInstance> {
+    let machine = Instance { id: Some(ec2.into()), kind: Some("m7i.large".into()), market, ..Instance::default() };
+    Arc::new(ToldInstance { id: id.into(), provider: Some("blue".into()), agent: Some("1.105.1".into()), machine })
+}
+
+fn placed(instance: &str, launch: Launch) -> Task {
+    Task { arn: Some(arn()), launch: Some(launch), instance: Some(instance.into()), ..Task::default() }
+}
+
+fn by_api(task: Task, instances: Vec<Arc<ToldInstance>>) -> Arc<Reading> {
+    tasks(SourceName::Ecs, Tasks { tasks: vec![Arc::new(told(task, vec![]))], instances, ..Tasks::default() })
+}
+
+fn imds(id: Option<&str>, market: Option<Market>) -> Arc<Reading> {
+    reading(SourceName::Imds, Told::Instance(Instance { id: id.map(Into::into), market, ..Instance::default() }))
+}
+
+/// The metadata service is shut: what AWS says of the machine gives its price and its market, and each task on it is on Spot.
+#[test]
+fn what_aws_says_of_the_machine_stands_in_for_the_metadata_service() {
+    let here = || tree(90, vec![slice(40), in_task("a", 40)]);
+    let api = by_api(placed("1f73", Launch::Ec2), vec![machine("1f73", "i-1", Some(Market::Spot))]);
+    let snapshot = merge(&[here(), api.clone()], None);
+    let instance = &snapshot.host.instance;
+    assert_eq!((instance.id.as_deref(), instance.kind.as_deref(), instance.market), (Some("i-1"), Some("m7i.large"), Some(Market::Spot)));
+    let ecs = snapshot.host.ecs.as_ref().unwrap();
+    assert_eq!((ecs.id.as_deref(), ecs.provider.as_deref(), ecs.agent.as_deref()), (Some("1f73"), Some("blue"), Some("1.105.1")));
+    assert_eq!(snapshot.workloads[0].about.task.as_ref().unwrap().spot, Some(true));
+    let again = merge(&[here(), api], Some(&snapshot));
+    assert!(Arc::ptr_eq(&again.workloads[0].about, &snapshot.workloads[0].about), "a steady tick makes no identity");
+}
+
+#[test]
+fn where_the_metadata_service_and_ec2_differ_the_first_is_believed() {
+    for (imds, market, kind, spot) in [
+        (imds(Some("i-1"), Some(Market::OnDemand)), Some(Market::OnDemand), Some("m7i.large"), Some(false)),
+        (imds(None, Some(Market::CapacityBlock)), Some(Market::CapacityBlock), Some("m7i.large"), Some(false)),
+        (imds(Some("i-1"), None), Some(Market::Spot), Some("m7i.large"), Some(true)),
+        // Another instance altogether: nothing of what is said of that one holds here.
+        (imds(Some("i-2"), None), None, None, None),
+    ] {
+        let api = by_api(placed("1f73", Launch::Ec2), vec![machine("1f73", "i-1", Some(Market::Spot))]);
+        let snapshot = merge(&[tree(90, vec![slice(40), in_task("a", 40)]), api, imds], None);
+        assert_eq!((snapshot.host.instance.market, snapshot.host.instance.kind.as_deref()), (market, kind));
+        assert_eq!(snapshot.workloads[0].about.task.as_ref().unwrap().spot, spot);
+    }
+}
+
+#[test]
+fn a_label_that_names_a_task_of_elsewhere_moves_this_machine_nowhere() {
+    let forged = || docker(vec![labelled("a", "app")]);
+    let elsewhere = || by_api(placed("far", Launch::Ec2), vec![machine("far", "i-9", Some(Market::Spot))]);
+    // Without a cgroup of its own a task proves nothing of the machine.
+    let snapshot = merge(&[tree(90, vec![loose("a", 20)]), forged(), elsewhere()], None);
+    assert_eq!((&snapshot.host.instance.id, &snapshot.host.ecs), (&None, &None));
+    // The agent says who we are: that task's machine is another one, and its market is that one's.
+    let agent = tasks(SourceName::EcsAgent, Tasks { instance: Some("1f73".into()), ..Tasks::default() });
+    let on_demand = imds(Some("i-1"), Some(Market::OnDemand));
+    let snapshot = merge(&[tree(90, vec![loose("a", 20)]), forged(), elsewhere(), agent, on_demand], None);
+    assert_eq!((snapshot.host.instance.id.as_deref(), snapshot.host.instance.market), (Some("i-1"), Some(Market::OnDemand)));
+    assert_eq!(row(&snapshot, "checkout").about.task.as_ref().unwrap().spot, Some(true));
+}
+
+#[test]
+fn the_machine_s_market_says_nothing_of_a_task_on_fargate_or_on_one_s_own_machine() {
+    for (launch, spot) in [(Launch::Fargate, None), (Launch::External, None), (Launch::ManagedInstances, Some(true)), (Launch::Ec2, Some(true))] {
+        let api = by_api(placed("1f73", launch), vec![]);
+        let snapshot = merge(&[tree(90, vec![slice(40), in_task("a", 40)]), api, imds(None, Some(Market::Spot))], None);
+        assert_eq!(snapshot.workloads[0].about.task.as_ref().unwrap().spot, spot, "{launch:?}");
+    }
 }

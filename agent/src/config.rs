@@ -283,6 +283,7 @@ impl Values {
         let metadata = self.flag("ecs.metadata");
         let every = self.span("ecs.stats_every", second(1)..=second(3600));
         let tags = self.list("ecs.tags", tag);
+        self.refuse_more("ecs.tags", tags.as_ref().map_or(0, Vec::len), TAGS);
         let sizes = self.read("docker.sizes", sizes_every);
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
@@ -303,7 +304,7 @@ impl Values {
             linger: linger?,
             log: Log { level: level?, format: format? },
             web: web::Settings { expose: expose?, hosts: hosts?, config_file: config_file? },
-            metrics: Arc::new(Choice::new(globs(allow?), globs(deny?), drop_labels?, &external?)),
+            metrics: Arc::new(Choice::new(globs(allow?), globs(deny?), drop_labels?, external.as_deref()?).tagged(tags.as_deref()?, external.as_deref()?)),
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },
@@ -367,6 +368,13 @@ impl Values {
         }
     }
 
+    fn refuse_more(&mut self, key: &str, entries: usize, most: usize) {
+        if entries > most {
+            let origin = self.layers.take(key).origin;
+            self.wrong.push(format!("{origin}: {key} has {entries} entries; allowed are {most}"));
+        }
+    }
+
     fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let entry = self.layers.take(key);
         let mut all = Vec::new();
@@ -413,6 +421,9 @@ fn label(text: &str) -> Result<Arc<str>, String> {
     let fits = text.chars().count() <= 100 && !text.chars().any(char::is_control);
     if fits { Ok(text.into()) } else { Err("allowed are at most 100 characters, no control characters".into()) }
 }
+
+/// The most tags that a resource of AWS has (AWS: "Tagging your AWS resources").
+const TAGS: usize = 50;
 
 /// The key of a tag (AWS: "Tagging your AWS resources").
 fn tag(text: &str) -> Result<Arc<str>, String> {

@@ -74,6 +74,7 @@ pub static HOST: Table<HostRow> = Table {
             (label("docker", "container.runtime.version"), |h, to| to.push_str(h.seen.docker.as_ref().map_or("", |docker| &docker.version))),
             (label("docker_api", "tare.docker.api"), |h, to| to.push_str(h.seen.docker.as_ref().map_or("", |docker| &docker.api))),
         ],
+        tags: |_| &[],
     },
     own: Family {
         title: "Host",
@@ -177,6 +178,7 @@ pub static HOST_PRICE_INFO: Info<HostRow> = Info {
             to.push_str(h.cost.region.as_ref().map_or("", |region| if region.assumed { "true" } else { "false" }));
         }),
     ],
+    tags: |_| &[],
 };
 
 /// File systems Tare depends on.
@@ -243,12 +245,14 @@ pub static WORKLOAD: Table<WorkloadRow> = Table {
             (label("task_arn", "aws.ecs.task.arn"), |w, to| {
                 to.push_str(facts(w).and_then(|task| task.arn.as_ref()).map_or("", TaskArn::as_str));
             }),
+            (label("stop_code", "tare.ecs.stop_code"), |w, to| to.push_str(w.seen.task.as_ref().and_then(|task| task.stop_code.as_deref()).unwrap_or_default())),
             (label("unit", "tare.cgroup.path"), |w, to| {
                 if let Key::Unit(path) = &w.seen.about.key {
                     to.push_str(path.as_str());
                 }
             }),
         ],
+        tags: |w| facts(w).map_or(&[], |task| &task.tags),
     },
     own: Family {
         title: "Workloads",
@@ -402,6 +406,7 @@ pub static CONTAINER: Table<ContainerRow> = Table {
             (label("role", "tare.container.role"), |c, to| to.push_str(c.seen.about.role.as_str())),
             (label("network", "tare.container.network"), |c, to| to.push_str(network(&c.seen.net))),
         ],
+        tags: |_| &[],
     },
     own: Family {
         title: "Containers",

@@ -110,7 +110,7 @@ impl Frame {
             self.fill_workload(at, workload);
             for container in &workload.containers {
                 let ended = has_ended(container.seen.state);
-                self.container.fill(containers, &self.place, container, &container.seen.usage, Some(network(&container.seen.net)), ended);
+                self.container.fill(containers, &self.place, container, &container.seen.usage, Some(Part::Word(network(&container.seen.net))), ended);
                 containers += 1;
             }
         }
@@ -216,7 +216,8 @@ impl Frame {
 
     fn fill_workload(&mut self, at: usize, workload: &WorkloadRow) {
         let ended = has_ended(workload.seen.state);
-        self.workload.fill(at, &self.place, workload, &workload.seen.usage, Some(""), ended);
+        let stop_code = workload.seen.task.as_ref().and_then(|task| task.stop_code.clone()).map_or(Part::Word(""), Part::Name);
+        self.workload.fill(at, &self.place, workload, &workload.seen.usage, Some(stop_code), ended);
         let Some(above) = self.workload.rows.above(at) else { return };
         let first = self.elsewhere.used();
         for otherwise in &workload.cost.otherwise {
@@ -265,7 +266,7 @@ impl<R> Blocks<R> {
     }
 
     /// All figures of one row that has its labels. Returns the first column of `rows` that is not filled.
-    fn fill(&mut self, at: usize, place: &Place, subject: &R, usage: &Usage, now: Option<&'static str>, ended: bool) -> usize {
+    fn fill(&mut self, at: usize, place: &Place, subject: &R, usage: &Usage, now: Option<Part>, ended: bool) -> usize {
         if let Some(above) = self.rows.above(at) {
             self.info.tell(above, place.host(), &self.table.info, subject, now);
             let first = self.devices.used();

@@ -94,7 +94,7 @@ sum by (image) (rate(tare_container_cpu_time_seconds_total[5m]) * on (instance, 
 ```
 
 A container made again under the name of one that has just ended takes the name over; the ended one is then called by its id. Two units of one name in different
-slices are both called by their path.
+slices are both called by their path. Tags of a task that `ecs.tags` names stand on `tare_workload_info`, the tag `team` as `tag_team`.
 ";
 
 const CADVISOR: &str = "

@@ -4,6 +4,7 @@
 
 mod cadvisor;
 mod case;
+mod cluster;
 mod corpus;
 mod dashboards;
 mod door;

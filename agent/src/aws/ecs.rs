@@ -24,7 +24,7 @@ const TASKS: usize = 10_000;
 const GATHER: Duration = Duration::from_secs(15);
 const REFRESH: Duration = Duration::from_secs(3600);
 /// A right that is missing is seldom given at once.
-const DENIED: Duration = Duration::from_secs(600);
+pub(super) const DENIED: Duration = Duration::from_secs(600);
 const EVERY: Duration = Duration::from_secs(5);
 /// One call.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -196,7 +196,7 @@ impl EcsApi {
 }
 
 /// 10 s, 20 s, 40 s, … 10 min.
-fn backoff(failures: u32) -> Duration {
+pub(super) fn backoff(failures: u32) -> Duration {
     Duration::from_secs(5).saturating_mul(1 << failures.min(7)).min(DENIED)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use collector::identity::CgroupPath;
-use collector::snapshot::{About as Who, ContainerAbout, Device, SourceName};
+use collector::snapshot::{About as Who, ContainerAbout, Device, Launch, SourceName, TaskKind};
 use collector::units::Bytes;
 
 use super::cadvisor::page::push_device;
@@ -97,6 +97,7 @@ pub(super) enum Part {
     Name(Arc<str>),
     Source(SourceName),
     Gap(SourceName, Arc<str>),
+    Tasks(Arc<TaskKind>),
     Word(&'static str),
     PageSize(Bytes),
     /// A block device and its name; whether its number is told too.
@@ -398,6 +399,12 @@ impl Part {
                 }
             }
             Part::Source(source) => labels.push(label, source.as_str()),
+            Part::Tasks(kind) => {
+                labels.push(label, kind.service.as_deref().unwrap_or_default());
+                labels.push("launch_type", kind.launch.map_or("", Launch::as_str));
+                labels.push("capacity_provider", kind.provider.as_deref().unwrap_or_default());
+                labels.push("status", &kind.status);
+            }
             Part::Gap(source, what) => {
                 labels.push(label, source.as_str());
                 labels.push("what", what);

@@ -10,8 +10,8 @@ use super::*;
 
 const ARN: &str = "arn:aws:ecs:eu-west-1:111122223333:task/shop/0f9de17a6465404e8b1b2356dc13c2f8";
 
-/// Answers one connection after the other, and gives what was asked of each: `None` where the fake's own rules were broken.
-fn fake(answers: Vec<(u16, String)>) -> (String, JoinHandle<Vec<Value>>) {
+/// Answers one connection after the other, and gives what was asked of each; `action` is the only one that may be.
+pub(super) fn fake(action: &'static str, answers: Vec<(u16, String)>) -> (String, JoinHandle<Vec<Value>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = thread::spawn(move || {
@@ -29,11 +29,11 @@ fn fake(answers: Vec<(u16, String)>) -> (String, JoinHandle<Vec<Value>>) {
             let header = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned)).unwrap_or_default();
             assert!(header("authorization").starts_with("aws4-hmac-sha256 credential=akid/"), "not signed: {head:?}");
             assert_eq!(header("content-type"), "application/x-amz-json-1.1");
-            assert_eq!(header("x-amz-target"), "amazonec2containerservicev20141113.describetasks");
+            assert_eq!(header("x-amz-target"), format!("amazonec2containerservicev20141113.{}", action.to_ascii_lowercase()));
             let mut question = vec![0; header("content-length").parse().unwrap()];
             stream.read_exact(&mut question).unwrap();
             let question: Value = serde_json::from_slice(&question).unwrap();
-            assert!((1..=100).contains(&question["tasks"].as_array().unwrap().len()));
+            assert!(question["tasks"].as_array().is_none_or(|tasks| (1..=100).contains(&tasks.len())));
             asked.push(question);
             let head =
                 format!("HTTP/1.1 {status} x\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
@@ -45,7 +45,7 @@ fn fake(answers: Vec<(u16, String)>) -> (String, JoinHandle<Vec<Value>>) {
 }
 
 fn ask(tags: &[&str], status: u16, body: &str) -> (Result<Answer, Refusal>, Value) {
-    let (address, server) = fake(vec![(status, body.to_owned())]);
+    let (address, server) = fake("DescribeTasks", vec![(status, body.to_owned())]);
     let mut api = Api::new(tags.iter().map(|tag| (*tag).into()).collect(), Some(address));
     let question = Question { region: "eu-west-1".into(), cluster: Some("shop".into()), tasks: vec![TaskArn::parse(ARN).unwrap()] };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -150,6 +150,12 @@ codes! {
     NAMELESS "TARE-073" Warning "nobody says whose containers these are"
         costs "they are counted, but stand under an id instead of a service"
         fix "give Tare Docker's socket, or run it with host network so that the ECS agent answers on 127.0.0.1:51678";
+    CLUSTER "TARE-074" Ok "the cluster is looked at as a whole";
+    CLUSTER_DENIED "TARE-075" Error "AWS does not let Tare ask about the cluster"
+        costs "its services or tasks are unknown"
+        fix "give the task role the policy that tare generate iam prints";
+    CLUSTER_PART "TARE-076" Warning "not all of the cluster is seen"
+        costs "some of its services or tasks are unknown or old";
 }
 
 /// The code of a gap, by its source and a word of its reason; the first that fits.
@@ -172,6 +178,8 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
         (SourceName::Imds, "wants this instance back", &NO_NOTICES),
         (SourceName::Ecs, "is not allowed", &ECS_DENIED),
         (SourceName::Ecs, "no credentials", &ECS_DENIED),
+        (SourceName::EcsCluster, "is not allowed", &CLUSTER_DENIED),
+        (SourceName::EcsCluster, "no credentials", &CLUSTER_DENIED),
         (SourceName::Imds, "hop limit", &HOP_LIMIT),
         (SourceName::Imds, "not EC2", &NO_IMDS),
         (SourceName::Imds, "no answer within", &NO_IMDS),
@@ -191,6 +199,7 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
             SourceName::DockerStats => &STATS_PART,
             SourceName::DockerSizes => &SIZES_PART,
             SourceName::EcsTask | SourceName::EcsAgent | SourceName::Ecs => &ECS_ODD,
+            SourceName::EcsCluster => &CLUSTER_PART,
             SourceName::Imds => &IMDS_ODD,
             SourceName::Net => &NETWORK,
             SourceName::Host | SourceName::Settings => &HOST,

@@ -14,10 +14,13 @@ use std::time::Duration;
 
 pub use layers::{Layers, Origin};
 
+use collector::identity::is_name;
+use collector::snapshot::Scope;
 use collector::sources::docker::stats;
 use collector::sources::ecs_task;
 use collector::sources::{cgroup, imds, net};
 
+use crate::aws::services;
 use crate::metrics::choice::{Choice, Glob};
 use crate::{aws, cost, web};
 
@@ -33,6 +36,8 @@ pub struct Settings {
     pub interval: Duration,
     /// The cluster's name.
     pub cluster: Option<Arc<str>>,
+    /// What is looked at: [`Scope::Node`] (or what of it can be seen), or [`Scope::Cluster`].
+    pub scope: Scope,
     /// How long what ended is still shown.
     pub linger: Duration,
     /// `[log]`
@@ -251,6 +256,11 @@ impl Values {
         let listen = self.read("listen", address);
         let interval = self.span("interval", second(1)..=second(3600));
         let cluster = self.read("cluster", |text| optional(text, label));
+        let scope = self.read("scope", |text| match choice(text, &["node", "cluster"])? {
+            "cluster" if !cfg!(feature = "aws") => Err("this Tare was built without what asks AWS; allowed is \"node\"".into()),
+            "cluster" => Ok(Scope::Cluster),
+            _ => Ok(Scope::Node),
+        });
         let linger = self.span("linger", second(0)..=second(3600));
         let level = self.read("log.level", |text| choice(text, &["error", "warn", "info", "debug", "trace"])?.parse().map_err(|_| String::new()));
         let format = self.read("log.format", |text| Ok(if choice(text, &["text", "json"])? == "json" { LogFormat::Json } else { LogFormat::Text }));
@@ -283,6 +293,7 @@ impl Values {
         let metadata = self.flag("ecs.metadata");
         let every = self.span("ecs.stats_every", second(1)..=second(3600));
         let tags = self.list("ecs.tags", tag);
+        self.refuse_more("ecs.tags", tags.as_ref().map_or(0, Vec::len), TAGS);
         let sizes = self.read("docker.sizes", sizes_every);
         let enabled = self.flag("imds.enabled");
         let endpoint = self.read("imds.endpoint", endpoint);
@@ -295,15 +306,24 @@ impl Values {
                 _ => aws::Wanted::Auto,
             })
         });
+        if (scope, api) == (Some(Scope::Cluster), Some(aws::Wanted::Off)) {
+            let origin = self.layers.take("ecs.api").origin;
+            self.wrong.push(format!("{origin}: ecs.api is \"off\", and scope = \"cluster\" has nothing else to ask; allowed is \"auto\" or \"on\""));
+        }
+        let cluster_every = self.span("ecs.cluster_every", second(10)..=second(3600));
+        let tares = self.list("ecs.discover", ecs_name);
+        let tares_port = self.count("ecs.discover_port", 1..=usize::from(u16::MAX)).and_then(|port| u16::try_from(port).ok());
         let weights = self.read("cost.weights", |text| text.parse().map_err(|_| "allowed are two numbers from 0.000001 to 1000: \"9:1\"".into()));
+        let whole = services::Settings { cluster: cluster.clone()?, every: cluster_every?, tares: tares?, port: tares_port? };
         Some(Settings {
             listen: listen?,
             interval: interval?,
             cluster: cluster?,
+            scope: scope?,
             linger: linger?,
             log: Log { level: level?, format: format? },
             web: web::Settings { expose: expose?, hosts: hosts?, config_file: config_file? },
-            metrics: Arc::new(Choice::new(globs(allow?), globs(deny?), drop_labels?, &external?)),
+            metrics: Arc::new(Choice::new(globs(allow?), globs(deny?), drop_labels?, external.as_deref()?).tagged(tags.as_deref()?, external.as_deref()?)),
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },
@@ -316,7 +336,7 @@ impl Values {
             },
             ecs: Ecs { agent: agent?, metadata: metadata?, task: ecs_task::Settings { every: every?, tags: tags.clone()? } },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
-            aws: aws::Settings { ecs: api?, tags: tags? },
+            aws: aws::Settings { ecs: api?, tags: tags?, cluster: (scope? == Scope::Cluster).then_some(whole) },
             cost: cost::Settings { weights: weights? },
         })
     }
@@ -367,6 +387,13 @@ impl Values {
         }
     }
 
+    fn refuse_more(&mut self, key: &str, entries: usize, most: usize) {
+        if entries > most {
+            let origin = self.layers.take(key).origin;
+            self.wrong.push(format!("{origin}: {key} has {entries} entries; allowed are {most}"));
+        }
+    }
+
     fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let entry = self.layers.take(key);
         let mut all = Vec::new();
@@ -413,6 +440,14 @@ fn label(text: &str) -> Result<Arc<str>, String> {
     let fits = text.chars().count() <= 100 && !text.chars().any(char::is_control);
     if fits { Ok(text.into()) } else { Err("allowed are at most 100 characters, no control characters".into()) }
 }
+
+/// The name of a service or a family.
+fn ecs_name(text: &str) -> Result<Arc<str>, String> {
+    if is_name(text) { Ok(text.into()) } else { Err("allowed is the name of a service or of a task definition's family: letters, digits, - and _".into()) }
+}
+
+/// The most tags that a resource of AWS has (AWS: "Tagging your AWS resources").
+const TAGS: usize = 50;
 
 /// The key of a tag (AWS: "Tagging your AWS resources").
 fn tag(text: &str) -> Result<Arc<str>, String> {

@@ -17,7 +17,7 @@ use collector::sources::docker::sizes::DockerSizes;
 use collector::sources::docker::stats::DockerStats;
 use collector::sources::docker::{self, DockerSource};
 use collector::sources::ecs_agent::{self, EcsAgent};
-use collector::sources::ecs_task::EcsTask;
+use collector::sources::ecs_task::{self, EcsTask};
 use collector::sources::given::Given;
 use collector::sources::host::{self, HostFiles};
 use collector::sources::imds::Imds;
@@ -65,8 +65,9 @@ impl Engine {
     }
 
     /// What bounds left out, each with the word of `tare_agent_cut_total`: of the last look; rows of what has ended, since the start.
-    fn cut(&self) -> [(&'static str, u64); 3] {
-        [("cgroups", self.cut.cgroups), ("containers", self.cut.containers), ("ended", self.reporter.forgotten())]
+    fn cut(&self) -> [(&'static str, u64); 5] {
+        let Cut { cgroups, containers, services, tasks } = self.cut;
+        [("cgroups", cgroups), ("containers", containers), ("services", services), ("tasks", tasks), ("ended", self.reporter.forgotten())]
     }
 }
 
@@ -146,6 +147,10 @@ pub async fn replay(settings: &Settings, dir: &Path) -> Result<Vec<Arc<Report>>>
 type Sources = (Vec<Box<dyn Look>>, Vec<Box<dyn Source>>);
 
 fn sources(roots: &Roots, settings: &Settings) -> Sources {
+    #[cfg(feature = "aws")]
+    if let Some(whole) = settings.aws.cluster.as_ref().filter(|_| roots.recorded.is_none()) {
+        return of_cluster(roots, settings, whole);
+    }
     let disks = host::Settings { state: settings.host.state.clone(), disk_deadline: settings.host.disk_deadline };
     let daemon = docker::Settings { max_containers: settings.docker.max_containers, relist: settings.docker.relist, linger: settings.linger };
     let looks: Vec<Box<dyn Look>> = vec![
@@ -175,6 +180,20 @@ fn sources(roots: &Roots, settings: &Settings) -> Sources {
     (looks, sources)
 }
 
+/// Of a whole cluster the ECS API is asked and nothing of the machine; our own task, where the settings do not say which cluster is meant.
+#[cfg(feature = "aws")]
+fn of_cluster(roots: &Roots, settings: &Settings, whole: &crate::aws::services::Settings) -> Sources {
+    let region = settings.host.region.clone().or_else(|| region(|name| std::env::var(name).ok()).map(Into::into));
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    if roots.ecs_task != Endpoint::NOWHERE && (whole.cluster.is_none() || region.is_none()) {
+        let seldom = ecs_task::Settings { every: Duration::from_secs(60), tags: Vec::new() };
+        sources.push(Box::new(EcsTask::new(roots.ecs_task.clone(), roots.clock, seldom)));
+    }
+    let api = crate::aws::sdk::Api::new(Vec::new(), None);
+    sources.push(Box::new(crate::aws::services::ClusterApi::new(Box::new(api), roots.clock, region, whole.clone())));
+    (Vec::new(), sources)
+}
+
 /// Up to a minute, another one in every process.
 #[cfg(feature = "aws")]
 fn jitter() -> Duration {
@@ -189,7 +208,7 @@ pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl
     let mut engine = Engine::new(&live(settings), settings);
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut first, mut gaps, mut cut, mut due) = (Some(first), Vec::new(), [0; 3], None::<Instant>);
+    let (mut first, mut gaps, mut cut, mut due) = (Some(first), Vec::new(), [0; 5], None::<Instant>);
     let mut place = None;
     let mut stop = std::pin::pin!(stop);
     loop {

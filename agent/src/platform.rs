@@ -31,6 +31,8 @@ pub enum Role {
     Daemon,
     /// Its own task or pod, or itself alone.
     Sidecar,
+    /// A whole cluster, and nothing of the machine.
+    Cluster,
 }
 
 /// What was found.
@@ -78,8 +80,8 @@ pub struct Facts {
     pub pods: bool,
     /// Whose machine the tasks run on.
     pub launch: Option<Launch>,
-    /// Nothing but our own task is seen.
-    pub alone: bool,
+    /// How much is looked at.
+    pub scope: Scope,
 }
 
 /// What came of asking someone.
@@ -108,7 +110,7 @@ impl Facts {
             tasks: workloads().any(|one| matches!(one.about.key, Key::Task(_))),
             pods: workloads().any(|one| matches!(one.about.key, Key::Pod(_))),
             launch: workloads().find_map(|one| one.about.task.as_ref()?.launch),
-            alone: snapshot.scope == Scope::Task,
+            scope: snapshot.scope,
         }
     }
 
@@ -143,7 +145,11 @@ impl Facts {
 
     fn role(&self) -> Role {
         let others = self.tree || self.docker || (self.endpoint == Probe::Answers && self.tasks);
-        if others && !self.alone { Role::Daemon } else { Role::Sidecar }
+        match self.scope {
+            Scope::Cluster => Role::Cluster,
+            Scope::Node if others => Role::Daemon,
+            Scope::Node | Scope::Task => Role::Sidecar,
+        }
     }
 
     fn probes(&self) -> String {
@@ -230,6 +236,7 @@ impl Display for Found {
         let role = match self.role {
             Role::Daemon => "daemon",
             Role::Sidecar => "sidecar",
+            Role::Cluster => "cluster",
         };
         write!(to, "{}, {role}", self.platform.as_str())
     }

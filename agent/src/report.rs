@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use collector::SourceState;
 use collector::identity::Key;
-use collector::snapshot::{Container, Gap, Host, Launch, Limits, NetOwner, Scope, Snapshot, State, Usage, Workload};
+use collector::snapshot::{Container, EcsCluster, Gap, Host, Launch, Limits, NetOwner, Scope, Snapshot, State, Usage, Workload};
 use collector::units::{Cores, Limit, Stamp, seconds};
 
 use crate::cost::{Bill, Cost, Item, NodeCost, Reckoning};
@@ -36,6 +36,9 @@ pub struct Report {
     pub host: HostRow,
     /// Sorted by key; those that ended in the last minutes among them.
     pub workloads: Vec<WorkloadRow>,
+    /// The ECS cluster, where it is looked at as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<Arc<EcsCluster>>,
     /// What could not be seen, and why.
     pub gaps: Vec<Gap>,
     /// How each source does.
@@ -208,6 +211,7 @@ impl Reporter {
             cluster: self.cluster.clone().or_else(|| host.cluster.clone()),
             host: HostRow { seen: host, rates, cost: node, platform: Some(platform) },
             workloads,
+            ecs: snapshot.ecs.clone(),
             gaps,
             sources,
         });

@@ -95,6 +95,7 @@ pub(crate) fn report() -> Report {
             platform: None,
         },
         workloads,
+        ecs: None,
         gaps: vec![Gap { from: SourceName::Cgroup, what: "pressure".into(), why: "kernel has PSI off".into() }],
         sources: Vec::new(),
     }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use collector::identity::Key;
-use collector::snapshot::{Device, Disk, Gap, Health, Interface, IoDevice, NetOwner, Own, SourceName, State, Traffic};
+use collector::snapshot::{Device, Disk, Gap, Health, Interface, IoDevice, NetOwner, Own, SourceName, State, Task, TaskState, Traffic};
 use collector::units::{Bytes, Cores, Limit, Ratio};
 use tare::cost::{Elsewhere, NodeCost, Origin, Otherwise, Part, Per, Price, PriceBasis, Size, UsdPerHour, What};
 use tare::metrics::agent::Agent;
@@ -131,6 +131,27 @@ fn a_task_is_told_by_its_id_and_its_host_stands_on_the_info() {
     assert_eq!(series(&text, "tare_workload_pids"), [r#"tare_workload_pids{workload="web",task="7f3a"} 4"#]);
     assert_eq!(series(&text, "tare_container_state"), [r#"tare_container_state{workload="web",task="7f3a",container="0123456789ab",state="running"} 1"#]);
     assert_eq!(series(&text, "tare_workload_info"), [r#"tare_workload_info{workload="web",task="7f3a",host="web-1",kind="task"} 1"#]);
+}
+
+#[test]
+fn tags_that_are_wanted_and_the_word_of_an_end_stand_on_the_info_of_a_task() {
+    let tags = [("a-b", "1"), ("a.b", "2"), ("team", "pay\"ments"), ("secret", "x")].map(|(key, value)| (key.into(), value.into())).to_vec();
+    let mut task = made::workload(Key::Task("77aa".into()), "api");
+    task.seen.about = Arc::new(collector::snapshot::About { task: Some(Arc::new(Task { tags, ..Task::default() })), ..(*task.seen.about).clone() });
+    let mut report = made::report();
+    report.workloads = vec![task];
+    let choice = Choice::default().tagged(&["team", "a.b", "a-b"].map(Into::into), &[("tag_team".into(), "x".into())]);
+    let mut frame = Frame::of(&Arc::new(choice));
+    let mut info = |report: &Report| {
+        frame.fill(report);
+        series(&text(&frame), "tare_workload_info").concat()
+    };
+    let start = r#"tare_workload_info{workload="api",task="77aa",kind="task""#;
+    let tags = r#"tag_a_b_2="1",tag_a_b="2",tag_team_2="pay\"ments"} 1"#;
+    assert_eq!(info(&report), format!("{start},{tags}"));
+    // The row is the same as before, and what is told of it is not.
+    report.workloads[0].seen.task = Some(Arc::new(TaskState { stop_code: Some("SpotInterruption".into()), ..TaskState::default() }));
+    assert_eq!(info(&report), format!("{start},stop_code=\"SpotInterruption\",{tags}"));
 }
 
 #[test]

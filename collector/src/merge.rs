@@ -3,6 +3,7 @@
 //! The tree is believed about usage, limits and who lies in which task, Docker's and ECS's stats about containers that it does not show, Docker and ECS about names
 //! and states, the name spaces about who shares a network, the settings about the instance.
 
+mod cluster;
 mod draft;
 mod growth;
 mod network;
@@ -28,6 +29,9 @@ use tasks::KnownTasks;
 /// One snapshot out of the newest reading of each source. The order of `readings` does not matter.
 /// `before` lends its identities, so that a steady tick makes no string, and the system row its counter, so that it never jumps.
 pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
+    if let Some(cluster) = cluster::snapshot(readings) {
+        return cluster;
+    }
     let said = Said::sort_out(readings);
     let past = Past::of(before);
     let seen = seen_containers(&said, &past);
@@ -73,7 +77,7 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
         // `Key::System` is the greatest key: the row stands at the end.
         workloads.push(system_row(rest.usage, &past));
     }
-    let cut = Cut { cgroups: said.tree.map_or(0, |tree| tree.cut), containers: said.docker.map_or(0, |docker| docker.cut) };
+    let cut = Cut { cgroups: said.tree.map_or(0, |tree| tree.cut), containers: said.docker.map_or(0, |docker| docker.cut), ..Cut::default() };
     let mut gaps = gaps(readings, &said, workloads.is_empty());
     if scope == Scope::Task {
         // Beside its own task a sidecar sees nothing, and is not meant to.
@@ -86,7 +90,7 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
         // That no process could be looked at misses nothing where Docker's stats have told the same.
         gaps.retain(|gap| gap.from != SourceName::Net);
     }
-    Snapshot { at: said.at, scope, host, workloads, gaps, cut }
+    Snapshot { at: said.at, scope, host, workloads, ecs: None, gaps, cut }
 }
 
 /// Where a task runs its machine is: its ARN and its zone say what the metadata service may not.
@@ -130,7 +134,7 @@ impl<'a> Said<'a> {
                 Some(Told::Sizes(sizes)) => said.sizes = Some(sizes),
                 Some(Told::Tasks(told)) => tasks.push((reading.from, told)),
                 Some(Told::Instance(instance)) => drop(said.instances.insert(reading.from, instance)),
-                None => {}
+                Some(Told::Cluster(_)) | None => {}
             }
         }
         said.tasks = KnownTasks::new(&tasks, said.tree);

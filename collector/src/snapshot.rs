@@ -1,5 +1,6 @@
 //! What one look at a host says, believed and joined: plain data. Identity is shared (`Arc`) from look to look, what a thing uses between snapshot and report.
 
+mod cluster;
 mod machine;
 mod sizes;
 mod sockets;
@@ -15,6 +16,7 @@ use smallvec::SmallVec;
 use crate::identity::{CgroupPath, ContainerId, Key};
 use crate::units::{Bytes, Cores, Limit, Stamp, seconds};
 
+pub use cluster::{ClusterTasks, Deployments, EcsCluster, Service, Tare, TaskCount, TaskKind};
 pub use machine::{Activity, BlockDevice, CpuModes, FileSystem, Link, Machine, Meminfo, Paging, Room, Transfers, Used};
 pub use sizes::{Layer, Volume};
 pub use sockets::{Sockets, Tcp, Udp};
@@ -32,6 +34,9 @@ pub struct Snapshot {
     pub host: Host,
     /// Sorted by key.
     pub workloads: Vec<Workload>,
+    /// The ECS cluster, where it is looked at as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<Arc<EcsCluster>>,
     /// What could not be seen, and why. Sorted.
     pub gaps: Vec<Gap>,
     /// What the bounds of the settings left out.
@@ -48,6 +53,8 @@ pub enum Scope {
     Node,
     /// The task that Tare is part of, and nothing else of the machine.
     Task,
+    /// What no machine sees of a whole cluster, and no machine of it.
+    Cluster,
 }
 
 /// Things that are there and were left out of a look, because there are more than the settings allow. A gap says the same in words.
@@ -57,6 +64,12 @@ pub struct Cut {
     pub cgroups: u64,
     /// Containers of Docker's list, above `docker.max_containers`.
     pub containers: u64,
+    /// Services of a cluster above the bound, at least so many.
+    #[serde(default)]
+    pub services: u64,
+    /// Tasks of a cluster above the bound, at least so many.
+    #[serde(default)]
+    pub tasks: u64,
 }
 
 /// Who said it.
@@ -85,6 +98,9 @@ pub enum SourceName {
     EcsAgent,
     /// The ECS API.
     Ecs,
+    /// The ECS API, asked about a whole cluster.
+    #[serde(rename = "ecs-cluster")]
+    EcsCluster,
     /// The EC2 instance metadata service.
     Imds,
     /// Values given in the settings.
@@ -104,6 +120,7 @@ impl SourceName {
             SourceName::EcsTask => "ecs-task",
             SourceName::EcsAgent => "ecs-agent",
             SourceName::Ecs => "ecs",
+            SourceName::EcsCluster => "ecs-cluster",
             SourceName::Imds => "imds",
             SourceName::Settings => "settings",
         }

@@ -24,6 +24,8 @@ const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("container:tare_container_cpu_throttled_periods:", "a recorded host stands still: no period passes"),
     ("tare_workload_cpu_periods_total{", "a recorded host stands still: no period passes"),
     ("workload:tare_workload_cpu_throttled_periods:", "a recorded host stands still: no period passes"),
+    ("tare_service_", "no recorded host is a whole cluster"),
+    ("tare_cluster_", "no recorded host is a whole cluster"),
     ("tare_workload_memory_limit_utilization_ratio{task!=", "without its threshold each task is spoken of by its containers"),
 ];
 
@@ -180,7 +182,9 @@ fn every_panel_says_what_it_shows_and_asks_the_chosen_source() {
                     .find_iter(question)
                     .filter(|found| !question[..found.start()].ends_with("rate(") && !question[..found.start()].ends_with("increase("));
                 assert!(panel["type"] == "table" || plain.count() == 0, "{title}: a counter as it is: {question}");
-                assert!(question.contains("=~\"$instance\""), "{title}: the chosen hosts do not matter: {question}");
+                // What is told of a whole cluster is of no host.
+                let whole = question.contains("{cluster=~\"$cluster\"");
+                assert!(whole || question.contains("=~\"$instance\""), "{title}: the chosen hosts do not matter: {question}");
             }
             let at = |side: &str| panel["gridPos"][side].as_u64().unwrap();
             for cell in (at("y")..at("y") + at("h")).flat_map(|y| (at("x")..at("x") + at("w")).map(move |x| (x, y))) {

@@ -189,6 +189,8 @@ fn keeps_its_secrets(name: &str, platform: fake::Platform, record: &Path) {
         let said = served.get(path).unwrap();
         assert!(said.status == 200 && !said.text().contains(CANARY), "{name}: {path} {}", said.status);
     }
+    let info = served.get("/metrics").unwrap().text();
+    assert!(info.lines().any(|line| line.starts_with("tare_workload_info{") && line.contains(r#",tag_team="payments""#)), "{name}: the tag that was asked for");
     let (_, log) = served.stop();
     assert!(!log.contains(CANARY), "{name}: {log}");
     for arguments in [&["ps"][..], &["ps", "-o", "json"], &["cost"], &["doctor"], &["record", record.to_str().unwrap()]] {

@@ -5,6 +5,7 @@
 mod agent;
 mod cadvisor;
 mod case;
+mod cluster;
 mod corpus;
 mod dashboards;
 mod door;

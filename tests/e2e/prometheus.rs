@@ -47,11 +47,22 @@ impl Prometheus {
     fn launch(folder: &Path, targets: &[SocketAddr], more: &str, rules: &str) -> Option<Prometheus> {
         let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
         let targets = targets.join(", ");
-        let config = folder.join("prometheus.yml");
         let job = |name: &str, path: &str| {
             format!("- job_name: {name}\n  metrics_path: {path}\n  honor_labels: true\n{more}  static_configs:\n  - targets: [{targets}]\n")
         };
         let jobs = [job("tare", "/metrics"), job("cadvisor", "/metrics/cadvisor")].concat();
+        Prometheus::run(folder, &jobs, rules)
+    }
+
+    /// Scrapes every second what a service discovery of ECS at `url` names, as the job tare.
+    pub fn start_finding(folder: &Path, url: &str) -> Option<Prometheus> {
+        let relabel = "{action: labelmap, regex: __meta_ecs_(service|task|zone)}";
+        let job = format!("- job_name: tare\n  http_sd_configs: [{{url: '{url}', refresh_interval: 1s}}]\n  relabel_configs: [{relabel}]\n");
+        Prometheus::run(folder, &job, "")
+    }
+
+    fn run(folder: &Path, jobs: &str, rules: &str) -> Option<Prometheus> {
+        let config = folder.join("prometheus.yml");
         fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{rules}scrape_configs:\n{jobs}")).unwrap();
         // A port that was free a moment ago: Prometheus cannot be handed a socket.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -19,6 +19,7 @@ use collector::snapshot::{Gap, Instance, SourceName};
 use collector::sources::{Owner, Reading, Source, Tasks, Told, ToldInstance, ToldTask, Within};
 
 use line::Line;
+pub(super) use line::{DENIED, backoff};
 use machines::Machines;
 
 /// The most tasks or instances that one call may name (Amazon ECS, DescribeTasks and DescribeContainerInstances; EC2 takes more).

@@ -7,6 +7,7 @@ pub mod ecs;
 mod fake;
 #[cfg(feature = "aws")]
 mod http;
+pub mod services;
 #[cfg(feature = "aws")]
 pub mod sdk;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub ecs: Wanted,
     /// Keys of the tags that are kept of a task. None: tags are not asked for.
     pub tags: Vec<Arc<str>>,
+    /// The cluster that is looked at as a whole; `None`: a machine is, or a task.
+    pub cluster: Option<services::Settings>,
 }
 
 /// Whether something is asked that needs credentials.
@@ -46,6 +49,11 @@ impl Settings {
             Wanted::Off => false,
             Wanted::Auto => ROLE.into_iter().any(has),
         }
+    }
+
+    /// Whether it is asked of single tasks and their machines.
+    fn asks_of_tasks(&self) -> bool {
+        self.ecs != Wanted::Off && self.cluster.is_none()
     }
 }
 
@@ -74,7 +82,7 @@ pub static DESCRIBE_TASKS: Action = Action {
 pub static LIST_TAGS: Action = Action {
     name: "ecs:ListTagsForResource",
     of: Some(("ecs", "task/*")),
-    wanted: |settings| settings.ecs != Wanted::Off && !settings.tags.is_empty(),
+    wanted: |settings| settings.asks_of_tasks() && !settings.tags.is_empty(),
     gives: "tags of ECS tasks",
 };
 
@@ -82,20 +90,37 @@ pub static LIST_TAGS: Action = Action {
 pub static DESCRIBE_CONTAINER_INSTANCES: Action = Action {
     name: "ecs:DescribeContainerInstances",
     of: Some(("ecs", "container-instance/*")),
-    wanted: |settings| settings.ecs != Wanted::Off,
+    wanted: Settings::asks_of_tasks,
     gives: "the EC2 instance, its type, capacity provider and agent version",
 };
 
 /// Of those that the metadata service says nothing of, what EC2 knows.
-pub static DESCRIBE_INSTANCES: Action = Action {
-    name: "ec2:DescribeInstances",
-    of: None,
-    wanted: |settings| settings.ecs != Wanted::Off,
-    gives: "whether instances are Spot, their type and zone",
+pub static DESCRIBE_INSTANCES: Action =
+    Action { name: "ec2:DescribeInstances", of: None, wanted: Settings::asks_of_tasks, gives: "whether instances are Spot, their type and zone" };
+
+/// Which services a cluster has.
+pub static LIST_SERVICES: Action =
+    Action { name: "ecs:ListServices", of: None, wanted: |settings| settings.cluster.is_some(), gives: "the services of the cluster" };
+
+/// How each does.
+pub static DESCRIBE_SERVICES: Action = Action {
+    name: "ecs:DescribeServices",
+    of: Some(("ecs", "service/*")),
+    wanted: |settings| settings.cluster.is_some(),
+    gives: "the tasks that services should have and have, and their deployments",
+};
+
+/// Which tasks a cluster has. AWS asks for the right on its container instances, on Fargate, too.
+pub static LIST_TASKS: Action = Action {
+    name: "ecs:ListTasks",
+    of: Some(("ecs", "container-instance/*")),
+    wanted: |settings| settings.cluster.is_some(),
+    gives: "how many tasks run on what, and which are Tares",
 };
 
 /// All of them.
-pub static ACTIONS: [&Action; 4] = [&DESCRIBE_TASKS, &LIST_TAGS, &DESCRIBE_CONTAINER_INSTANCES, &DESCRIBE_INSTANCES];
+pub static ACTIONS: [&Action; 7] =
+    [&DESCRIBE_TASKS, &LIST_TAGS, &DESCRIBE_CONTAINER_INSTANCES, &DESCRIBE_INSTANCES, &LIST_SERVICES, &DESCRIBE_SERVICES, &LIST_TASKS];
 
 impl Action {
     /// What it must be allowed on.
@@ -148,7 +173,9 @@ mod tests {
 
     #[test]
     fn the_policy_is_the_least_that_the_settings_need() {
-        let of = |ecs, tags: &[&str], region| policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect() }, region)["Statement"].clone();
+        let of = |ecs, tags: &[&str], region| {
+            policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect(), cluster: None }, region)["Statement"].clone()
+        };
         let allow = |names: &[&str], resource: &str| json!({"Effect": "Allow", "Action": names, "Resource": resource});
         let tasks = ["ecs:DescribeTasks", "ecs:ListTagsForResource"];
         let (instances, machines) = (["ecs:DescribeContainerInstances"], ["ec2:DescribeInstances"]);
@@ -178,9 +205,29 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_cluster_is_asked_about_by_each_right_on_what_it_is_on() {
+        let cluster = services::Settings { cluster: None, every: std::time::Duration::from_secs(60), tares: Vec::new(), port: 9464 };
+        let policy = policy(&Settings { tags: vec!["team".into()], cluster: Some(cluster), ..Settings::default() }, Some("eu-west-1"));
+        let rights = [
+            ("ecs:DescribeTasks", "arn:aws:ecs:eu-west-1:*:task/*"),
+            ("ecs:ListServices", "*"),
+            ("ecs:DescribeServices", "arn:aws:ecs:eu-west-1:*:service/*"),
+            ("ecs:ListTasks", "arn:aws:ecs:eu-west-1:*:container-instance/*"),
+        ];
+        let statement = |(name, resource)| {
+            let mut statement = json!({"Effect": "Allow", "Action": [name], "Resource": resource});
+            if resource == "*" {
+                statement["Condition"] = json!({"StringEquals": {"aws:RequestedRegion": "eu-west-1"}});
+            }
+            statement
+        };
+        assert_eq!(policy["Statement"], json!(rights.map(statement)));
+    }
+
+    #[test]
     fn nothing_is_asked_where_nobody_gave_a_role() {
         for (ecs, role, asks) in [(Wanted::Auto, false, false), (Wanted::Auto, true, true), (Wanted::On, false, true), (Wanted::Off, true, false)] {
-            let settings = Settings { ecs, tags: Vec::new() };
+            let settings = Settings { ecs, ..Settings::default() };
             assert_eq!(settings.asks_ecs(|name| role && ROLE.contains(&name)), asks, "{ecs:?} {role}");
         }
     }

@@ -1,5 +1,7 @@
 //! The AWS SDK: one configuration, no retries of its own, every call by its action.
 
+mod services;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,7 +145,7 @@ fn told(task: &types::Task, tags: &[Arc<str>]) -> Option<ToldTask> {
     let short = |text: Option<&str>| text.and_then(short_name).map(Arc::from);
     let group = task.group();
     let service = group.and_then(|group| group.strip_prefix("service:"));
-    let definition = task.task_definition_arn().and_then(|arn| arn.rsplit_once('/')).and_then(|(_, name)| name.rsplit_once(':'));
+    let (family, revision) = definition(task.task_definition_arn()).unzip();
     let launch = task.launch_type().and_then(|word| Launch::parse(word.as_str()));
     let provider = task.capacity_provider_name();
     let attribute = |name: &str| task.attributes().iter().find(|one| one.name() == name).and_then(|one| one.value());
@@ -153,8 +155,8 @@ fn told(task: &types::Task, tags: &[Arc<str>]) -> Option<ToldTask> {
     let ended = task.last_status() == Some("STOPPED");
     let about = Task {
         cluster: short(task.cluster_arn()),
-        family: definition.map(|(family, _)| family.into()),
-        revision: definition.map(|(_, revision)| revision.into()),
+        family,
+        revision,
         service: service.map(Into::into),
         group: group.filter(|_| service.is_none()).map(Into::into),
         launch,
@@ -209,6 +211,12 @@ fn told_instance(instance: &types::ContainerInstance) -> Option<ToldInstance> {
             ..Instance::default()
         },
     })
+}
+
+/// Family and revision of a task definition's ARN.
+fn definition(arn: Option<&str>) -> Option<(Arc<str>, Arc<str>)> {
+    let (family, revision) = arn?.rsplit_once('/')?.1.rsplit_once(':')?;
+    Some((family.into(), revision.into()))
 }
 
 /// `"256"`: CPU units or MiB. `None` for 0 and for what no machine has.

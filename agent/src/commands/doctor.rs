@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use collector::identity::Key;
-use collector::snapshot::{CgroupVersion, Gap, Launch, Market, SourceName, State};
+use collector::snapshot::{CgroupVersion, Gap, Launch, Market, Scope, SourceName, State};
 
 use crate::args::FailOn;
 use crate::config::{Settings, span_text};
@@ -18,7 +18,7 @@ use crate::report::{Report, WorkloadRow};
 
 use super::table::{Look, Tone, columns, say};
 use crate::words::figures;
-use crate::words::heading::sold;
+use crate::words::heading::{sold, whole};
 
 /// One thing found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -86,10 +86,15 @@ pub enum Port {
 /// Everything found, in the order of the codes.
 pub fn findings(report: &Report, settings: &Settings, facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
-    tree(&mut found, report, facts);
-    docker(&mut found, report, settings);
-    instance(&mut found, report, settings);
-    price(&mut found, report, facts);
+    if report.scope == Scope::Cluster {
+        // Nothing of a machine is looked at, and nothing of it is missed.
+        found.extend(whole(report).map(|words| codes::CLUSTER.found(words)));
+    } else {
+        tree(&mut found, report, facts);
+        docker(&mut found, report, settings);
+        instance(&mut found, report, settings);
+        price(&mut found, report, facts);
+    }
     found.extend(report.gaps.iter().map(|gap| of_gap(gap, report)));
     own(&mut found, settings, facts);
     platform(&mut found, report);

@@ -1,13 +1,13 @@
 //! What `tare run` says first: what it found and what not, what this machine costs, where to look.
 
-use collector::snapshot::CgroupVersion;
+use collector::snapshot::{CgroupVersion, Scope};
 
 use crate::platform::Platform;
 use crate::report::Report;
 
 use crate::words::clean;
 use crate::words::figures;
-use crate::words::heading::sold;
+use crate::words::heading::{sold, whole};
 
 /// Three lines about the first look. `listen`: the address that is served, as it was opened, and whether over TLS.
 pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> String {
@@ -31,7 +31,9 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
     };
     let kubernetes = if platform == Some(Platform::Kubernetes) { "yes" } else { "no" };
     let found = format!("tare {}  ·  {name}{about}  ·  {tree}  ·  {docker}  ·  ECS: {ecs}  ·  Kubernetes: {kubernetes}", env!("CARGO_PKG_VERSION"));
+    let found = whole(report).map_or(found, |words| format!("tare {}  ·  {words}", env!("CARGO_PKG_VERSION")));
     let price = match &report.host.cost.price {
+        _ if report.scope == Scope::Cluster => "no machine is looked at: what runs on each, and what it costs, the Tares there say".into(),
         Some(price) => format!("{} in {}: {} $/h, price of {}", price.sku, price.region, figures::price(price.usd), price.since),
         None if let Some(words) = sold(report) => words,
         None => format!("price of this machine unknown: {}; see: tare doctor", report.host.cost.why_no_price.as_deref().unwrap_or("not known yet")),
@@ -43,7 +45,7 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
 
 #[cfg(test)]
 mod tests {
-    use collector::snapshot::{Launch, Scope, Task};
+    use collector::snapshot::{Launch, Task};
 
     use super::*;
     use crate::cost::{Cost, UsdPerHour};

@@ -1,7 +1,7 @@
 //! `tare ps`: what runs here and what it uses, as one table.
 
 use collector::identity::{ContainerId, Key};
-use collector::snapshot::{Container, NetOwner, State};
+use collector::snapshot::{Container, NetOwner, Scope, State};
 use collector::units::{Bytes, Cores, Ratio};
 
 use crate::health;
@@ -100,6 +100,7 @@ pub fn table(report: &Report, shown: &Shown<'_>) -> String {
     }
     let price = match &report.host.cost.price {
         Some(price) => Some(format!("{} $/h", figures::price(price.usd))),
+        None if report.scope == Scope::Cluster => None,
         None => match report.sold() {
             Some(task) => task.cost.now.map(|now| format!("{now} $/h")),
             None => Some("price unknown".into()),
@@ -107,7 +108,7 @@ pub fn table(report: &Report, shown: &Shown<'_>) -> String {
     };
     shown.say_heading(&mut out, report, price, drawn.wide);
     if rows.is_empty() {
-        say(&mut out, shown.nothing("nothing to show: no container and no unit was seen"));
+        say(&mut out, shown.nothing(rows::none(report)));
     } else {
         drawn.lines.iter().for_each(|line| say(&mut out, line));
     }

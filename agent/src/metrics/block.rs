@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use collector::identity::CgroupPath;
-use collector::snapshot::{About as Who, ContainerAbout, Device, SourceName};
+use collector::snapshot::{About as Who, ContainerAbout, Device, Launch, SourceName, TaskKind};
 use collector::units::Bytes;
 
 use super::cadvisor::page::push_device;
@@ -88,8 +88,6 @@ pub(super) enum RowKey {
 /// What tells rows apart that stand below one other row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Part {
-    /// Nothing: there is one, and this word is in it.
-    Info(&'static str),
     Device(Device),
     /// A block device, and its name.
     BlockDevice(Device, Arc<str>),
@@ -99,6 +97,7 @@ pub(super) enum Part {
     Name(Arc<str>),
     Source(SourceName),
     Gap(SourceName, Arc<str>),
+    Tasks(Arc<TaskKind>),
     Word(&'static str),
     PageSize(Bytes),
     /// A block device and its name; whether its number is told too.
@@ -224,8 +223,8 @@ impl Block {
         at
     }
 
-    /// Tells what is known about the row above, and on which host it is. `now` is a word that may change while the row stays; `None` renders each time.
-    pub(super) fn tell<R>(&mut self, above: &Row, host: &str, info: &'static Info<R>, subject: &R, now: Option<&'static str>) {
+    /// Tells what is known about the row above, and on which host it is. `now` is what may change of that while the row stays; `None` renders each time.
+    pub(super) fn tell<R>(&mut self, above: &Row, host: &str, info: &'static Info<R>, subject: &R, now: Option<Part>) {
         if !self.is_told() {
             return;
         }
@@ -238,12 +237,16 @@ impl Block {
             for (label, write) in info.tells.iter().filter(|(label, _)| !choice.drops(label.name)) {
                 labels.push_with(label.name, |to| write(subject, to));
             }
+            for (key, value) in (info.tags)(subject) {
+                if let Some(label) = choice.tag(key) {
+                    labels.push(label, value);
+                }
+            }
         };
-        let key = RowKey::Below(above.rendering, Part::Info(now.unwrap_or_default()));
         let at = match now {
-            Some(_) => self.row(key, render),
+            Some(now) => self.row(RowKey::Below(above.rendering, now), render),
             None => {
-                let at = self.row(key, |_| {});
+                let at = self.row(RowKey::Below(above.rendering, Part::Word("")), |_| {});
                 render(&mut self.rows[at].labels);
                 at
             }
@@ -361,7 +364,6 @@ impl Column {
 impl Part {
     fn push(&self, label: &'static str, labels: &mut LabelSet) {
         match self {
-            Part::Info(_) => {}
             Part::Device(device) => labels.push_with(label, |to| {
                 // Writing to a String does not fail.
                 let _ = write!(to, "{device}");
@@ -397,6 +399,12 @@ impl Part {
                 }
             }
             Part::Source(source) => labels.push(label, source.as_str()),
+            Part::Tasks(kind) => {
+                labels.push(label, kind.service.as_deref().unwrap_or_default());
+                labels.push("launch_type", kind.launch.map_or("", Launch::as_str));
+                labels.push("capacity_provider", kind.provider.as_deref().unwrap_or_default());
+                labels.push("status", &kind.status);
+            }
             Part::Gap(source, what) => {
                 labels.push(label, source.as_str());
                 labels.push("what", what);

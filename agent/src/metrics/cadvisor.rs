@@ -337,6 +337,7 @@ pub(super) static VERSION: Info<HostRow> = Info {
         (theirs("kernelVersion"), |h, to| to.push_str(h.seen.kernel.as_deref().unwrap_or_default())),
         (theirs("dockerVersion"), |h, to| to.push_str(h.seen.docker.as_ref().map_or("", |docker| &docker.version))),
     ],
+    tags: |_| &[],
 };
 
 /// What the rules of the kubernetes-mixin join to learn the node. For what is no pod: a real pod's is told by kube-state-metrics.

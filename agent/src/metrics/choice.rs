@@ -1,6 +1,9 @@
 //! What the user wants told, and what he wants to stand on every series. Asked when names and labels are made, so that a tick costs nothing more.
 
+use std::sync::Arc;
+
 use super::labels::render;
+use super::tags;
 
 /// Names to tell, names and labels to leave out, labels to add.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +12,7 @@ pub struct Choice {
     deny: Vec<Glob>,
     drop_labels: Vec<String>,
     external: String,
+    tags: Vec<(Arc<str>, &'static str)>,
 }
 
 impl Choice {
@@ -18,7 +22,13 @@ impl Choice {
         for (name, value) in external {
             render(name, value, &mut rendered);
         }
-        Choice { allow, deny, drop_labels, external: rendered }
+        Choice { allow, deny, drop_labels, external: rendered, tags: Vec::new() }
+    }
+
+    /// Tells tags of these keys, by labels that none of `external` is called.
+    #[must_use]
+    pub fn tagged(self, keys: &[Arc<str>], external: &[(String, String)]) -> Choice {
+        Choice { tags: tags::labels(keys, |name| external.iter().any(|(taken, _)| taken == name)), ..self }
     }
 
     /// Whether the metric of this name in Prometheus is told.
@@ -30,6 +40,11 @@ impl Choice {
     /// Whether a label is left out.
     pub fn drops(&self, label: &str) -> bool {
         self.drop_labels.iter().any(|dropped| dropped == label)
+    }
+
+    /// The label that tells the tag of this key, if it is told.
+    pub fn tag(&self, key: &str) -> Option<&'static str> {
+        self.tags.iter().find(|(told, _)| **told == *key).map(|(_, label)| *label)
     }
 
     /// The labels on every series as Prometheus prints them; empty where there are none.

@@ -2,6 +2,7 @@
 //!
 //! Not here, on purpose: [`LEFT_OUT`].
 
+pub mod cluster;
 pub mod machine;
 #[macro_use]
 mod usage;
@@ -76,6 +77,7 @@ pub static HOST: Table<HostRow> = Table {
             (label("docker", "container.runtime.version"), |h, to| to.push_str(h.seen.docker.as_ref().map_or("", |docker| &docker.version))),
             (label("docker_api", "tare.docker.api"), |h, to| to.push_str(h.seen.docker.as_ref().map_or("", |docker| &docker.api))),
         ],
+        tags: |_| &[],
     },
     own: Family {
         title: "Host",
@@ -179,6 +181,7 @@ pub static HOST_PRICE_INFO: Info<HostRow> = Info {
             to.push_str(h.cost.region.as_ref().map_or("", |region| if region.assumed { "true" } else { "false" }));
         }),
     ],
+    tags: |_| &[],
 };
 
 /// File systems Tare depends on.
@@ -245,12 +248,16 @@ pub static WORKLOAD: Table<WorkloadRow> = Table {
             (label("task_arn", "aws.ecs.task.arn"), |w, to| {
                 to.push_str(facts(w).and_then(|task| task.arn.as_ref()).map_or("", TaskArn::as_str));
             }),
+            (label("stop_code", "tare.ecs.stop_code"), |w, to| {
+                to.push_str(w.seen.task.as_ref().and_then(|task| task.stop_code.as_deref()).unwrap_or_default())
+            }),
             (label("unit", "tare.cgroup.path"), |w, to| {
                 if let Key::Unit(path) = &w.seen.about.key {
                     to.push_str(path.as_str());
                 }
             }),
         ],
+        tags: |w| facts(w).map_or(&[], |task| &task.tags),
     },
     own: Family {
         title: "Workloads",
@@ -404,6 +411,7 @@ pub static CONTAINER: Table<ContainerRow> = Table {
             (label("role", "tare.container.role"), |c, to| to.push_str(c.seen.about.role.as_str())),
             (label("network", "tare.container.network"), |c, to| to.push_str(network(&c.seen.net))),
         ],
+        tags: |_| &[],
     },
     own: Family {
         title: "Containers",
@@ -555,7 +563,7 @@ pub static AGENT: Family<()> = Family {
             Unit::Of("thing"),
             Counter,
             Essential,
-            "Things left out, each time one more is: cgroups and containers above the settings' bounds (cgroups, containers), rows of what has ended above 2,000, or above 200 in a workload that goes on (ended), rows whose labels are those of another row (same_labels).",
+            "Things left out, each time one more is: cgroups and containers above the settings' bounds (cgroups, containers), services and tasks of a cluster above 5,000 and 20,000 (services, tasks), rows of what has ended above 2,000, or above 200 in a workload that goes on (ended), rows whose labels are those of another row (same_labels).",
             Live(&[label("reason", "tare.reason")]),
         ),
     ],

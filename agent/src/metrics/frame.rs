@@ -9,10 +9,11 @@
 use std::sync::Arc;
 
 use collector::identity::Key;
-use collector::snapshot::{About, ContainerAbout, Usage};
+use collector::snapshot::{About, ContainerAbout, EcsCluster, Scope, Usage};
 
 use super::block::{Block, Naming, Part, Rank, RowKey};
 use super::choice::Choice;
+use super::families::cluster::{CLUSTER, SERVICE, SERVICE_INFO, TASKS};
 use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{self, ELSEWHERE, FILE_SYSTEM, GAP, HOST_PRICE_INFO, OWN, SOURCE, VOLUME, has_ended, network};
 use super::labels::LabelSet;
@@ -34,6 +35,10 @@ pub struct Frame {
     block_device: Block,
     mount: Block,
     link: Block,
+    service_info: Block,
+    service: Block,
+    tasks: Block,
+    cluster: Block,
     source: Block,
     gap: Block,
 }
@@ -83,6 +88,10 @@ impl Frame {
             block_device: Block::of(&BLOCK_DEVICE).chosen(choice),
             mount: Block::of(&MOUNT).chosen(choice),
             link: Block::of(&LINK).chosen(choice),
+            service_info: Block::info(&SERVICE_INFO).chosen(choice),
+            service: Block::of(&SERVICE).chosen(choice),
+            tasks: Block::of(&TASKS).chosen(choice),
+            cluster: Block::of(&CLUSTER).chosen(choice),
             source: Block::of(&SOURCE).chosen(choice),
             gap: Block::of(&GAP).chosen(choice),
         }
@@ -90,7 +99,8 @@ impl Frame {
 
     /// The blocks, in the order they are told.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.volume, &self.block_device, &self.mount, &self.link, &self.source, &self.gap];
+        let rest = [&self.elsewhere, &self.price_info, &self.file_system, &self.volume, &self.block_device, &self.mount, &self.link];
+        let rest = rest.into_iter().chain([&self.service_info, &self.service, &self.tasks, &self.cluster, &self.source, &self.gap]);
         self.container.blocks().into_iter().chain(self.workload.blocks()).chain(self.host.blocks()).chain(rest)
     }
 
@@ -110,7 +120,7 @@ impl Frame {
             self.fill_workload(at, workload);
             for container in &workload.containers {
                 let ended = has_ended(container.seen.state);
-                self.container.fill(containers, &self.place, container, &container.seen.usage, Some(network(&container.seen.net)), ended);
+                self.container.fill(containers, &self.place, container, &container.seen.usage, Some(Part::Word(network(&container.seen.net))), ended);
                 containers += 1;
             }
         }
@@ -129,6 +139,10 @@ impl Frame {
             &mut self.block_device,
             &mut self.mount,
             &mut self.link,
+            &mut self.service_info,
+            &mut self.service,
+            &mut self.tasks,
+            &mut self.cluster,
             &mut self.source,
             &mut self.gap,
         ];
@@ -140,8 +154,11 @@ impl Frame {
     fn fill_host(&mut self, report: &Report) {
         let host = &report.host;
         let row = self.host.rows.row(RowKey::Host, |labels| self.place.push(labels));
-        // What is told of the host may be learnt late, so it is rendered each time.
-        let next = self.host.fill(row, &self.place, host, &host.seen.usage, None, false);
+        if let Some(ecs) = &report.ecs {
+            self.fill_cluster(row, ecs);
+        }
+        // What is told of the host may be learnt late, so it is rendered each time. Who looks at a whole cluster has none.
+        let next = if report.scope == Scope::Cluster { 0 } else { self.host.fill(row, &self.place, host, &host.seen.usage, None, false) };
         if let Some(own) = &host.seen.own {
             self.host.rows.put(next, &OWN, row, own, false);
         }
@@ -183,6 +200,24 @@ impl Frame {
         }
     }
 
+    /// What stands below the row of the cluster's own label.
+    fn fill_cluster(&mut self, row: usize, ecs: &EcsCluster) {
+        let Some(above) = self.host.rows.above(row) else { return };
+        let at = self.cluster.row_below(above, 0, "", Part::Word(""));
+        self.cluster.put(0, &CLUSTER, at, ecs, false);
+        for service in ecs.services.iter().flat_map(|services| services.is.iter()) {
+            let at = self.service.row_below(above, 0, "service", Part::Name(service.name.clone()));
+            self.service.put(0, &SERVICE, at, service, false);
+            if let Some(above) = self.service.above(at) {
+                self.service_info.tell(above, "", &SERVICE_INFO, service, None);
+            }
+        }
+        for count in ecs.tasks.iter().flat_map(|tasks| &tasks.is.counts) {
+            let at = self.tasks.row_below(above, 0, "service", Part::Tasks(count.kind.clone()));
+            self.tasks.put(0, &TASKS, at, count, false);
+        }
+    }
+
     fn name_rows(&mut self, report: &Report) {
         let Frame { place, workload: Blocks { rows: workloads, .. }, container: Blocks { rows: containers, .. }, .. } = self;
         let (workloads_before, containers_before) = (workloads.version().0, containers.version().0);
@@ -216,7 +251,8 @@ impl Frame {
 
     fn fill_workload(&mut self, at: usize, workload: &WorkloadRow) {
         let ended = has_ended(workload.seen.state);
-        self.workload.fill(at, &self.place, workload, &workload.seen.usage, Some(""), ended);
+        let stop_code = workload.seen.task.as_ref().and_then(|task| task.stop_code.clone()).map_or(Part::Word(""), Part::Name);
+        self.workload.fill(at, &self.place, workload, &workload.seen.usage, Some(stop_code), ended);
         let Some(above) = self.workload.rows.above(at) else { return };
         let first = self.elsewhere.used();
         for otherwise in &workload.cost.otherwise {
@@ -265,7 +301,7 @@ impl<R> Blocks<R> {
     }
 
     /// All figures of one row that has its labels. Returns the first column of `rows` that is not filled.
-    fn fill(&mut self, at: usize, place: &Place, subject: &R, usage: &Usage, now: Option<&'static str>, ended: bool) -> usize {
+    fn fill(&mut self, at: usize, place: &Place, subject: &R, usage: &Usage, now: Option<Part>, ended: bool) -> usize {
         if let Some(above) = self.rows.above(at) {
             self.info.tell(above, place.host(), &self.table.info, subject, now);
             let first = self.devices.used();

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::cadvisor;
+use super::families::cluster::{CLUSTER, SERVICE, SERVICE_INFO, TASKS};
 use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{AGENT, CONTAINER, ELSEWHERE, FILE_SYSTEM, GAP, HOST, HOST_PRICE_INFO, LEFT_OUT, OWN, SOURCE, VOLUME, WORKLOAD};
 use super::schema::{About, Family, Info, Kind, Label, Points, Table, Tier, Unit};
@@ -94,7 +95,7 @@ sum by (image) (rate(tare_container_cpu_time_seconds_total[5m]) * on (instance, 
 ```
 
 A container made again under the name of one that has just ended takes the name over; the ended one is then called by its id. Two units of one name in different
-slices are both called by their path.
+slices are both called by their path. Tags of a task that `ecs.tags` names stand on `tare_workload_info`, the tag `team` as `tag_team`.
 ";
 
 const CADVISOR: &str = "
@@ -142,7 +143,9 @@ fn sections() -> Vec<Section> {
     sections.extend(table(&HOST));
     sections.push(told(&HOST_PRICE_INFO, "Host: price"));
     sections.extend([family(&MACHINE), family(&BLOCK_DEVICE), family(&MOUNT), family(&LINK)]);
-    sections.extend([family(&FILE_SYSTEM), family(&VOLUME), family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT)]);
+    sections.extend([family(&FILE_SYSTEM), family(&VOLUME)]);
+    sections.extend([told(&SERVICE_INFO, "Services of a cluster: what is known"), family(&SERVICE), family(&TASKS), family(&CLUSTER)]);
+    sections.extend([family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT)]);
     sections
 }
 

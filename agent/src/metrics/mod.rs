@@ -3,6 +3,7 @@
 pub mod schema;
 pub mod families;
 pub mod labels;
+pub mod tags;
 pub mod choice;
 pub mod block;
 pub mod packed;

@@ -302,6 +302,7 @@ pub(super) static UNAME: Info<HostRow> = Info {
         (theirs("release"), |h, to| to.push_str(h.seen.kernel.as_deref().unwrap_or_default())),
         (theirs("sysname"), |h, to| to.push_str(if h.seen.os.as_deref() == Some("linux") { "Linux" } else { "" })),
     ],
+    tags: |_| &[],
 };
 
 /// Its chapter of the manual, Markdown.

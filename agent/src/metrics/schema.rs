@@ -1,5 +1,6 @@
 //! What a metric is: its name, unit, kind, tier and help, and how it is read out of a row. The rows stand in [`super::families`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use collector::snapshot::{Interface, IoDevice, Usage};
@@ -38,7 +39,12 @@ pub struct Info<R: 'static> {
     pub labels: &'static [Label],
     /// What it tells: a label, and what writes its value. Nothing written is not known.
     pub tells: &'static [(Label, Tell<R>)],
+    /// Its tags, told by the labels that the user's choice gives their keys.
+    pub tags: fn(&R) -> Tags<'_>,
 }
+
+/// Keys and values of what the user's own tags say.
+pub type Tags<'a> = &'a [(Arc<str>, Arc<str>)];
 
 /// A label's name, here and elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

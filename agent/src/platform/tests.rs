@@ -30,7 +30,7 @@ fn facts(case: &Value) -> Facts {
         tasks: slices("ecstasks.slice") || ok("tmde /tasks"),
         pods: slices("kubepods.slice"),
         launch: case["endpoints"]["tmde /task"]["LaunchType"].as_str().and_then(Launch::parse),
-        alone: case["expect"]["scope"] == "own-task",
+        scope: if case["expect"]["scope"] == "own-task" { Scope::Task } else { Scope::Node },
     }
 }
 
@@ -89,7 +89,7 @@ fn what_answers_decides_and_variables_only_hint() {
             Facts { hints: Hints { execution: Some("AWS_ECS_EC2".into()), metadata: true, ..in_pod() }, ..none() },
             "kubernetes, sidecar",
         ),
-        ("a task that shows its own cgroup", Facts { endpoint: Probe::Answers, tasks: true, tree: true, alone: true, ..none() }, "ecs, sidecar"),
+        ("a task that shows its own cgroup", Facts { endpoint: Probe::Answers, tasks: true, tree: true, scope: Scope::Task, ..none() }, "ecs, sidecar"),
     ] {
         assert_eq!(facts.found().to_string(), word, "{name}");
     }

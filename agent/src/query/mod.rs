@@ -55,6 +55,7 @@ fn kept(report: &Report, filter: &Filter) -> Report {
         cluster: report.cluster.clone(),
         host: report.host.clone(),
         workloads: report.workloads.iter().filter(wanted).cloned().collect(),
+        ecs: report.ecs.clone(),
         gaps: report.gaps.clone(),
         sources: report.sources.clone(),
     }

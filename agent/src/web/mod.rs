@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use collector::snapshot::Scope;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
@@ -26,6 +27,7 @@ use crate::metrics::choice::Choice;
 use crate::metrics::frame::Frame;
 use crate::metrics::node::page::Node;
 use crate::report::Report;
+use crate::sinks::discovery;
 use crate::sinks::prometheus::encode_own;
 
 pub use access::Settings;
@@ -104,6 +106,10 @@ impl Site {
                 None => self.report(),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
             },
+            "/sd" => match self.settings.refusal(on, request, visitor) {
+                None => self.targets(),
+                Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
+            },
             "/" | "/workload" => match self.settings.refusal(on, request, visitor) {
                 None => self.page(path, request.uri().query().unwrap_or_default(), request.headers()),
                 Some(refusal) => plain(StatusCode::FORBIDDEN, refusal),
@@ -151,6 +157,19 @@ impl Site {
         typed(StatusCode::OK, "application/json", Pieces([made.bytes.clone(), Bytes::new()]))
     }
 
+    /// Where the Tares of the cluster are. What is not known must not look like none: of an error Prometheus keeps the list it has.
+    fn targets(&self) -> Response<Pieces> {
+        let report = self.published().map(|published| published.report);
+        let ecs = report.as_ref().and_then(|report| report.ecs.as_deref());
+        match ecs.and_then(discovery::targets) {
+            Some(body) => typed(StatusCode::OK, "application/json", Pieces([body.into(), Bytes::new()])),
+            None if report.is_some_and(|report| report.scope != Scope::Cluster) => {
+                plain(StatusCode::NOT_FOUND, "this Tare looks at one machine and knows no others; one with scope = \"cluster\" does\n")
+            }
+            None => plain(StatusCode::SERVICE_UNAVAILABLE, "the tasks of the cluster are not known; tare doctor says why\n"),
+        }
+    }
+
     fn ready(&self) -> Response<Pieces> {
         match self.published() {
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "no report yet\n"),
@@ -194,10 +213,10 @@ mod tests {
     #[test]
     fn an_open_address_serves_only_what_is_harmless_until_exposed() {
         let closed = site(false);
-        for (path, status) in [("/metrics", 200), ("/healthz", 200), ("/readyz", 503), ("/report.json", 403), ("/nowhere", 404)] {
+        for (path, status) in [("/metrics", 200), ("/healthz", 200), ("/readyz", 503), ("/report.json", 403), ("/sd", 403), ("/nowhere", 404)] {
             assert_eq!(get(&closed, path, "10.0.0.7:9464", OPEN), status, "{path}");
         }
-        assert_eq!(get(&site(true), "/report.json", "10.0.0.7:9464", OPEN), 503);
+        assert_eq!(["/report.json", "/sd"].map(|path| get(&site(true), path, "10.0.0.7:9464", OPEN)), [StatusCode::SERVICE_UNAVAILABLE; 2]);
         for loopback in [LOOPBACK, "::1".parse().unwrap(), "::ffff:127.0.0.1".parse().unwrap()] {
             assert_eq!(get(&closed, "/report.json", "127.0.0.1:9464", loopback), 503, "who is on this machine may see it");
         }

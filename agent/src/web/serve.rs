@@ -136,8 +136,22 @@ fn stranger() -> Response<Pieces> {
 
 /// The path as one of ours, so that strangers cannot make series.
 fn known(path: &str) -> &'static str {
-    ["/", "/workload", "/events", "/tare.css", "/tare.js", "/tare.svg", "/metrics", "/metrics/cadvisor", "/metrics/node", "/healthz", "/readyz", "/report.json"]
-        .into_iter()
-        .find(|known| *known == path)
-        .unwrap_or("other")
+    [
+        "/",
+        "/workload",
+        "/events",
+        "/tare.css",
+        "/tare.js",
+        "/tare.svg",
+        "/metrics",
+        "/metrics/cadvisor",
+        "/metrics/node",
+        "/healthz",
+        "/readyz",
+        "/report.json",
+        "/sd",
+    ]
+    .into_iter()
+    .find(|known| *known == path)
+    .unwrap_or("other")
 }

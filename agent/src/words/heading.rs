@@ -26,9 +26,27 @@ fn on(launch: Launch) -> &'static str {
     }
 }
 
+/// What is known of a cluster that is looked at as a whole: `cluster shop as a whole: 12 services, 40 tasks`. `None`: a machine or a task is looked at.
+pub(crate) fn whole(report: &Report) -> Option<String> {
+    (report.scope == Scope::Cluster).then_some(())?;
+    let ecs = report.ecs.as_ref();
+    let count = |count: Option<u64>, word: &str| match count {
+        Some(1) => format!("1 {word}"),
+        Some(count) => format!("{count} {word}s"),
+        None => format!("{word}s not known"),
+    };
+    let services = ecs.and_then(|ecs| ecs.services.as_ref()).map(|services| services.is.len() as u64);
+    let tasks = ecs.and_then(|ecs| ecs.tasks.as_ref()).map(|tasks| tasks.is.counts.iter().map(|count| count.tasks).sum());
+    let name = report.cluster.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+    Some(clean(&format!("cluster{name} as a whole: {}, {}", count(services, "service"), count(tasks, "task"))))
+}
+
 /// A sidecar's: `prod · one task on Fargate (x86_64, us-east-1a)`.
 /// `prod · i-0a1b2c3d (m7i.large, us-east-1b, on demand, …)`; elsewhere `web-1 (x86_64, 2 cores, 8.00 GiB)`. `more` goes into the brackets.
 pub(crate) fn heading(report: &Report, more: Option<String>) -> String {
+    if let Some(words) = whole(report) {
+        return words;
+    }
     let host = &report.host.seen;
     let instance = &host.instance;
     let mut name = instance.id.as_deref().or(host.name.as_deref()).unwrap_or("this host").to_owned();

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use collector::identity::Key;
-use collector::snapshot::{Role, State, Usage};
+use collector::snapshot::{Role, Scope, State, Usage};
 use collector::units::Bytes;
 
 use crate::report::{ContainerRow, Report, WorkloadRow};
@@ -14,6 +14,14 @@ pub(crate) struct Chosen<'a> {
     pub(crate) shown: Vec<&'a WorkloadRow>,
     /// Quiet units of the host, to be told in one row. Never just one of them.
     pub(crate) rest: Vec<&'a WorkloadRow>,
+}
+
+/// What is said where there is no row.
+pub(crate) fn none(report: &Report) -> &'static str {
+    match report.scope {
+        Scope::Cluster => "a whole cluster has no row here: /metrics and /report.json tell its services, and each of its Tares what runs there",
+        Scope::Node | Scope::Task => "nothing to show: no container and no unit was seen",
+    }
 }
 
 /// On a host with containers its units are scenery: those stay that use 2 % of a core or of the memory, or that have something wrong.

@@ -28,6 +28,7 @@ pub fn report() -> Report {
         cluster: None,
         host: HostRow::default(),
         workloads: Vec::new(),
+        ecs: None,
         gaps: Vec::new(),
         sources: Vec::new(),
     }

@@ -25,8 +25,8 @@ use jiff::Timestamp;
 use crate::identity::{CgroupPath, ContainerId, TaskId};
 pub use crate::identity::{Owner, Within};
 use crate::snapshot::{
-    Asked, CgroupVersion, ContainerAbout, Docker, Gap, Health, Host, Instance, Layer, Limits, Net, Seen, Sockets, SourceName, State, Task, TaskState, Usage,
-    Volume, Weights,
+    Asked, CgroupVersion, ContainerAbout, Cut, Docker, EcsCluster, Gap, Health, Host, Instance, Layer, Limits, Net, Seen, Sockets, SourceName, State, Task,
+    TaskState, Usage, Volume, Weights,
 };
 use crate::units::Stamp;
 
@@ -102,6 +102,8 @@ pub enum Told {
     Sizes(Sizes),
     /// ECS tasks.
     Tasks(Tasks),
+    /// A whole ECS cluster.
+    Cluster(ClusterTold),
     /// The EC2 instance.
     Instance(Instance),
 }
@@ -211,6 +213,15 @@ pub struct Tasks {
     pub instances: Vec<Arc<ToldInstance>>,
     /// What the tasks' containers use, where the source counts it. Sorted by id.
     pub stats: Vec<ContainerStats>,
+}
+
+/// What the ECS API says of a whole cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterTold {
+    /// The cluster; the same allocation while nothing new is known.
+    pub cluster: Arc<EcsCluster>,
+    /// What bounds left out of it.
+    pub cut: Cut,
 }
 
 /// One task, as a source says. The same allocation while nothing of it changes.

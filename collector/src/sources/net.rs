@@ -320,7 +320,7 @@ fn wanted(known: &[Arc<Reading>]) -> BTreeMap<&ContainerId, Wanted<'_>> {
                     }
                 }
             }
-            Told::Spaces(_) | Told::Host(_) | Told::Stats(_) | Told::Sizes(_) | Told::Tasks(_) | Told::Instance(_) => {}
+            Told::Spaces(_) | Told::Host(_) | Told::Stats(_) | Told::Sizes(_) | Told::Tasks(_) | Told::Cluster(_) | Told::Instance(_) => {}
         }
     }
     wanted

@@ -7,7 +7,7 @@ use collector::snapshot::{Gap, SourceName};
 use super::Refusal;
 
 /// A right that is missing is seldom given at once.
-const DENIED: Duration = Duration::from_secs(600);
+pub(in crate::aws) const DENIED: Duration = Duration::from_secs(600);
 
 /// One kind of call.
 pub(super) struct Line {
@@ -77,6 +77,6 @@ impl Line {
 }
 
 /// 10 s, 20 s, 40 s, … 10 min.
-fn backoff(failures: u32) -> Duration {
+pub(in crate::aws) fn backoff(failures: u32) -> Duration {
     Duration::from_secs(5).saturating_mul(1 << failures.min(7)).min(DENIED)
 }

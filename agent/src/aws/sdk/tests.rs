@@ -7,7 +7,7 @@ use super::*;
 
 const ARN: &str = "arn:aws:ecs:eu-west-1:111122223333:task/shop/0f9de17a6465404e8b1b2356dc13c2f8";
 
-fn wait<T>(answer: impl Future<Output = T>) -> T {
+pub(super) fn wait<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(answer)
 }
 
@@ -16,7 +16,7 @@ fn question(name: &str) -> Question {
 }
 
 /// The body of the one request, which must be a signed one to this target.
-fn checked(asked: Vec<fake::Asked>, target: &str) -> Value {
+pub(super) fn checked(asked: Vec<fake::Asked>, target: &str) -> Value {
     let [asked] = asked.try_into().unwrap_or_else(|_| panic!("one request"));
     assert!(asked.header("authorization").starts_with("aws4-hmac-sha256 credential=akid/"), "not signed");
     assert_eq!(asked.header("content-type"), "application/x-amz-json-1.1");

@@ -160,6 +160,12 @@ codes! {
         costs "a Tare beside one task sees too little of its traffic; what is read from this machine's kernel is right"
         fix "aws ecs update-container-agent --cluster CLUSTER --container-instance ID, or a newer ECS-optimized AMI";
     AGENT "TARE-075" Ok "the ECS agent is known";
+    CLUSTER "TARE-076" Ok "the cluster is looked at as a whole";
+    CLUSTER_DENIED "TARE-077" Error "AWS does not let Tare ask about the cluster"
+        costs "its services or tasks are unknown"
+        fix "give the task role the policy that tare generate iam prints";
+    CLUSTER_PART "TARE-078" Warning "not all of the cluster is seen"
+        costs "some of its services or tasks are unknown or old";
 }
 
 /// The code of a gap, by its source and a word of its reason; the first that fits.
@@ -184,6 +190,8 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
         (SourceName::Ecs, "only the ids are known", &NO_CLUSTER),
         (SourceName::Ecs, "is not allowed", &ECS_DENIED),
         (SourceName::Ecs, "no credentials", &ECS_DENIED),
+        (SourceName::EcsCluster, "is not allowed", &CLUSTER_DENIED),
+        (SourceName::EcsCluster, "no credentials", &CLUSTER_DENIED),
         (SourceName::Imds, "hop limit", &HOP_LIMIT),
         (SourceName::Imds, "not EC2", &NO_IMDS),
         (SourceName::Imds, "no answer within", &NO_IMDS),
@@ -203,6 +211,7 @@ pub(super) fn of_gap(gap: &Gap) -> &'static Code {
             SourceName::DockerStats => &STATS_PART,
             SourceName::DockerSizes => &SIZES_PART,
             SourceName::EcsTask | SourceName::EcsAgent | SourceName::Ecs => &ECS_ODD,
+            SourceName::EcsCluster => &CLUSTER_PART,
             SourceName::Imds => &IMDS_ODD,
             SourceName::Net => &NETWORK,
             SourceName::Host | SourceName::Settings => &HOST,

@@ -14,7 +14,7 @@ use crate::cost::{Elsewhere, Otherwise, UsdPerHour};
 use crate::report::{Report, WorkloadRow};
 use crate::verdict::verdict;
 use crate::words::figures::{self, SHOWN};
-use crate::words::rows::{choose, kind, used, which};
+use crate::words::rows::{choose, kind, none, used, which};
 use crate::words::{Tone, state};
 
 use super::history::History;
@@ -50,7 +50,7 @@ pub(super) fn main(report: &Report, query: &Query, history: &History, today: Opt
         @if rows.is_empty() && all > 0 {
             p.note { "nothing here has “" (query.filter) "” in its name, project, image or state. " a href={ (Query { filter: String::new(), ..query.clone() }.address()) } { "show all" } }
         } @else if rows.is_empty() {
-            p.note { "nothing to show: no container and no unit was seen" }
+            p.note { (none(report)) }
         } @else {
             // A table wider than the window is moved by keys, too.
             div.table tabindex="0" role="region" aria-labelledby="table" {

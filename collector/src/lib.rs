@@ -82,7 +82,8 @@ impl Collector {
         let mut readings: Vec<Arc<Reading>> = self.memories().flat_map(|memory| memory.readings(now)).collect();
         for asked in self.sources.iter_mut().filter(|asked| asked.source.stands_in()) {
             asked.source.hear(&readings);
-            asked.ask(now, by).await;
+            // Where the kernel's files took all the time a stand-in still gets what the others get less.
+            asked.ask(now, by.max(now + left / 4)).await;
             readings.retain(|reading| reading.from != asked.memory.name);
             readings.extend(asked.memory.readings(Instant::now()));
         }

@@ -12,12 +12,14 @@ use serde::Deserialize;
 
 use super::docker::answers::is_id;
 use super::lenient::{Object, Rows, Text};
+use super::probe::Probe;
 use super::{Network, Owner, Reading, RuntimeContainer, Source, Tasks, Told, ToldTask};
 use crate::error::Error;
 use crate::http::Client;
 use crate::identity::{ContainerId, TaskArn, is_name, short_name};
 use crate::roots::{Address, Clock};
 use crate::snapshot::{Asked, ContainerAbout, Gap, Limits, Role, SourceName, State, Task, TaskState};
+use crate::units::Stamp;
 
 /// Where the agent listens.
 pub const PORT: u16 = 51_678;
@@ -36,6 +38,9 @@ pub struct EcsAgent {
     greeted: Option<Instant>,
     named: Option<Instant>,
     gaps: Vec<Gap>,
+    probe: Probe,
+    /// When it last answered.
+    at: Stamp,
 }
 
 /// How long one answer may take. It comes from the machine itself.
@@ -49,34 +54,60 @@ impl EcsAgent {
     /// A source; nothing is asked before the others show an ECS instance. `addresses` are tried in order.
     pub fn new(addresses: &[Address], clock: Clock) -> EcsAgent {
         let clients = addresses.iter().cloned().map(Client::new).collect();
-        EcsAgent { clients, clock, is_ecs: false, is_needed: false, known: Tasks::default(), greeted: None, named: None, gaps: Vec::new() }
+        EcsAgent {
+            clients,
+            clock,
+            is_ecs: false,
+            is_needed: false,
+            known: Tasks::default(),
+            greeted: None,
+            named: None,
+            gaps: Vec::new(),
+            probe: Probe::default(),
+            at: Stamp::default(),
+        }
     }
 
     async fn look(&mut self, by: Instant) -> Reading {
-        self.gaps.clear();
-        let is_due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);
-        if is_due(self.greeted, GREET_EVERY) {
-            match self.get("/v1/metadata", by).await {
-                Ok(body) => self.greet(&body),
-                Err(error) => {
-                    // Where nobody misses it a silent agent holds up one look an hour, not one in thirty seconds.
-                    if !self.is_needed {
-                        self.greeted = Some(Instant::now());
-                    }
-                    self.failed(&error);
-                }
-            }
-        }
+        let now = Instant::now();
+        let is_due = |last: Option<Instant>, every| last.is_none_or(|last| now.saturating_duration_since(last) >= every);
+        let (greets, names) = (is_due(self.greeted, GREET_EVERY), self.is_needed && is_due(self.named, NAME_EVERY));
         if !self.is_needed {
             self.known.tasks.clear();
-        } else if is_due(self.named, NAME_EVERY) && self.gaps.is_empty() {
-            match self.get("/v1/tasks", by).await {
-                Ok(body) => self.name(&body),
-                Err(error) => self.failed(&error),
+            self.gaps.clear();
+        }
+        if (greets || names) && self.probe.asks(now) {
+            let answer = self.ask(greets, names, by).await;
+            self.gaps.clear();
+            match answer {
+                Ok(()) => {
+                    self.probe.answered(Instant::now());
+                    self.at = self.clock.now();
+                }
+                // Without labels the agent is all there is to name the tasks; else nobody misses it.
+                Err(why) if self.is_needed => self.gaps.push(Gap { from: SourceName::EcsAgent, what: "tasks".into(), why: why.into() }),
+                Err(_) => {}
             }
         }
-        let told = (self.known != Tasks::default()).then(|| Told::Tasks(self.known.clone()));
-        Reading { from: SourceName::EcsAgent, at: self.clock.now(), told, gaps: self.gaps.clone() }
+        // Which machine it is of stays true; for its tasks an agent that has long been silent does not speak. What was known of them before stays with them.
+        let is_believed = !(self.is_needed && self.probe.is_silent());
+        let told = (is_believed && self.known != Tasks::default()).then(|| Told::Tasks(self.known.clone()));
+        // What is told again because no new word came is as old as it is.
+        let at = if told.is_some() && !self.gaps.is_empty() { self.at } else { self.clock.now() };
+        Reading { from: SourceName::EcsAgent, at, told, gaps: self.gaps.clone() }
+    }
+
+    /// Errors: words for a person.
+    async fn ask(&mut self, greets: bool, names: bool, by: Instant) -> Result<(), String> {
+        if greets {
+            let body = self.get("/v1/metadata", by).await.map_err(|error| silence(&error))?;
+            self.greet(&body)?;
+        }
+        if names {
+            let body = self.get("/v1/tasks", by).await.map_err(|error| silence(&error))?;
+            self.name(&body)?;
+        }
+        Ok(())
     }
 
     /// The first that answers is the one from then on.
@@ -95,44 +126,34 @@ impl EcsAgent {
         Err(failed.unwrap_or(Error::Endpoint { address: "the ECS agent".into(), problem: "no address is known".into() }))
     }
 
-    fn greet(&mut self, body: &[u8]) {
-        let Ok(Object(Some(said))) = serde_json::from_slice::<Object<Metadata>>(body) else { return self.odd() };
-        self.greeted = Some(Instant::now());
+    fn greet(&mut self, body: &[u8]) -> Result<(), String> {
+        let Ok(Object(Some(said))) = serde_json::from_slice::<Object<Metadata>>(body) else { return Err(ODD.into()) };
         self.known.cluster = short_name(said.cluster.as_str()).map(Arc::from);
         self.known.instance = short_name(said.container_instance_arn.as_str()).map(Arc::from);
         self.known.agent = version(said.version.as_str()).map(Arc::from);
-        if self.known.instance.is_none() {
-            // It has not registered yet: asked again at the next turn.
-            self.greeted = None;
-        }
+        // One that has not registered yet is asked again at the next turn.
+        self.greeted = self.known.instance.is_some().then(Instant::now);
+        Ok(())
     }
 
-    fn name(&mut self, body: &[u8]) {
-        let Ok(Object(Some(said))) = serde_json::from_slice::<Object<TasksAnswer>>(body) else { return self.odd() };
+    fn name(&mut self, body: &[u8]) -> Result<(), String> {
+        let Ok(Object(Some(said))) = serde_json::from_slice::<Object<TasksAnswer>>(body) else { return Err(ODD.into()) };
         self.named = Some(Instant::now());
         let mut tasks: Vec<ToldTask> = said.tasks.0.iter().flatten().filter_map(TaskAnswer::told).collect();
         tasks.sort_by(|a, b| a.id.cmp(&b.id));
         tasks.dedup_by(|later, first| later.id == first.id);
         self.known.tasks =
             tasks.into_iter().map(|task| self.known.tasks.iter().find(|before| ***before == task).cloned().unwrap_or_else(|| Arc::new(task))).collect();
+        Ok(())
     }
+}
 
-    fn odd(&mut self) {
-        self.gap("what answers on port 51678 is no ECS agent; fix: set ecs.agent to \"\", or to its address".into());
-    }
+const ODD: &str = "what answers on port 51678 is no ECS agent; fix: set ecs.agent to \"\", or to its address";
 
-    /// Without labels the agent is all there is to name the tasks.
-    fn failed(&mut self, error: &Error) {
-        if self.is_needed {
-            self.gap(format!(
-                "{error}: the tasks here have no names; fix: mount Docker's socket, or let Tare reach the ECS agent: network mode host, or bridge on an agent that takes it"
-            ));
-        }
-    }
-
-    fn gap(&mut self, why: String) {
-        self.gaps.push(Gap { from: SourceName::EcsAgent, what: "tasks".into(), why: why.into() });
-    }
+fn silence(error: &Error) -> String {
+    format!(
+        "{error}: the tasks here have no names; fix: mount Docker's socket, or let Tare reach the ECS agent: network mode host, or bridge on an agent that takes it"
+    )
 }
 
 impl Source for EcsAgent {
@@ -162,7 +183,11 @@ impl Source for EcsAgent {
             }
         }
         self.is_ecs |= in_tree || labelled;
-        self.is_needed = in_tree && !labelled;
+        let was_needed = std::mem::replace(&mut self.is_needed, in_tree && !labelled);
+        if self.is_needed && !was_needed {
+            // Nobody waited for it so far.
+            self.probe.is_expected();
+        }
     }
 
     fn read(&mut self, by: Instant) -> BoxFuture<'_, Reading> {
@@ -274,6 +299,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::STALE;
     use crate::snapshot::{CgroupVersion, Usage, Weights};
     use crate::sources::metadata::{Answer, Service};
     use crate::sources::{Containers, Group, Tree};
@@ -366,7 +392,37 @@ mod tests {
         let reading = read(&mut agent, &[tree(Some(TASK))]).await;
         assert!(reading.gaps[0].why.contains("network mode host"), "{:?}", reading.gaps);
         assert_eq!(read(&mut agent, &[tree(Some(TASK)), docker()]).await.gaps, [], "with labels it is not missed");
-        assert!(agent.greeted.is_some(), "and not asked at every turn");
+        assert!(!agent.probe.asks(Instant::now()), "and not asked at every turn");
+    }
+
+    #[tokio::test]
+    async fn one_that_comes_up_later_is_found_and_one_that_falls_silent_is_believed_for_five_minutes() {
+        let service = service().await;
+        let mut agent = EcsAgent::new(&[Address::Http(service.url())], Clock::Real);
+        let said = [tree(Some(TASK))];
+        let answers = [Answer::Status(500), Answer::Status(429), Answer::Text("{\"Tasks\": [".into()), Answer::Text("\u{1}".into())];
+        for answer in &answers {
+            service.says("/v1/metadata", answer.clone());
+            agent.probe.is_expected();
+            let reading = read(&mut agent, &said).await;
+            assert!(reading.told.is_none() && reading.gaps[0].why.contains("; fix: "), "{answer:?}: {:?}", reading.gaps);
+            service.asked();
+            assert_eq!((read(&mut agent, &said).await.gaps, service.asked().len()), (reading.gaps, 0), "{answer:?}: the reason stays, nobody is asked");
+        }
+        let metadata = json!({"Cluster": "shop", "ContainerInstanceArn": null, "Version": null});
+        service.says("/v1/metadata", Answer::Text(metadata.to_string()));
+        agent.probe.wait(Duration::from_secs(30));
+        let good = read(&mut agent, &said).await;
+        let heard = agent.at;
+        assert_eq!((told(&good).tasks.len(), good.gaps.len()), (1, 0));
+        for answer in answers {
+            service.says("/v1/metadata", answer.clone());
+            let reading = read(&mut agent, &said).await;
+            assert_eq!((&told(&reading).tasks, reading.gaps.len(), reading.at), (&told(&good).tasks, 1, heard), "{answer:?}: as it was, and of then");
+        }
+        agent.probe.wait(STALE);
+        let reading = read(&mut agent, &said).await;
+        assert!(reading.told.is_none() && reading.gaps.len() == 1, "{reading:?}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The EC2 instance metadata service, version 2: which instance this is, of which type, where, and how it is bought.
 //!
-//! It is asked once an hour; while it does not answer, ever more rarely. A Spot instance is asked every few seconds whether EC2 wants it back. AWS: "Use the Instance Metadata Service to access instance metadata".
+//! It is asked once an hour; while it does not answer as `probe` says. A Spot instance is asked every few seconds whether EC2 wants it back. AWS: "Use the Instance Metadata Service to access instance metadata".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use futures_util::future::{BoxFuture, join, join_all};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::probe::Probe;
 use super::{Reading, Source, Told};
 use crate::error::Error;
 use crate::http::Client;
@@ -32,9 +33,9 @@ pub struct Imds {
     settings: Settings,
     learnt: Option<Instance>,
     gaps: Vec<Gap>,
-    failures: u32,
-    /// When it is asked next; `None` is now.
+    /// What was learnt is good until then; `None`: nothing is, or not all.
     next: Option<Instant>,
+    probe: Probe,
     /// The last token. It is good for six hours.
     token: Option<String>,
     notices: Notices,
@@ -50,8 +51,8 @@ pub(crate) const TOKEN: &str = "/latest/api/token";
 pub(crate) const META_DATA: &str = "/latest/meta-data/";
 /// What is asked for below it.
 pub(crate) const DATA: [&str; 5] = ["instance-id", "instance-type", "placement/region", "placement/availability-zone", "instance-life-cycle"];
-const INTERRUPTION: &str = "/latest/meta-data/spot/instance-action";
-const REBALANCE: &str = "/latest/meta-data/events/recommendations/rebalance";
+pub(crate) const INTERRUPTION: &str = "/latest/meta-data/spot/instance-action";
+pub(crate) const REBALANCE: &str = "/latest/meta-data/events/recommendations/rebalance";
 /// A notice comes two minutes ahead. AWS: "we recommend that you check for these interruption notices every 5 seconds".
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 /// After so many failures in a row the notices are left alone until the instance is asked for the rest.
@@ -71,8 +72,8 @@ impl Imds {
             settings,
             learnt: None,
             gaps: Vec::new(),
-            failures: 0,
             next: None,
+            probe: Probe::default(),
             token: None,
             notices: (None, None),
             unheard: 0,
@@ -81,7 +82,8 @@ impl Imds {
     }
 
     async fn look(&mut self, by: Instant) -> Reading {
-        if self.next.is_none_or(|next| next <= Instant::now()) {
+        let now = Instant::now();
+        if self.next.is_none_or(|next| next <= now) && self.probe.asks(now) {
             self.ask(by).await;
         }
         if self.is_watching() {
@@ -146,8 +148,12 @@ impl Imds {
             // What an instance is does not change while it runs, so what was learnt is still told.
             Err(why) => self.gaps.push(gap(why)),
         }
-        self.failures = if self.gaps.is_empty() { 0 } else { self.failures + 1 };
-        self.next = Instant::now().checked_add(if self.gaps.is_empty() { self.settings.refresh } else { pause(self.failures) });
+        self.next = None;
+        if self.gaps.is_empty() {
+            let now = Instant::now();
+            self.probe.answered(now);
+            self.next = now.checked_add(self.settings.refresh);
+        }
     }
 
     /// The token that every other request needs. Errors: words for a person.
@@ -322,16 +328,6 @@ fn explain(error: &Error) -> String {
     format!("{error}: {what}; fix: {fix}")
 }
 
-/// After a failure it is asked again in half a minute, then ever later, up to ten minutes.
-fn pause(failures: u32) -> Duration {
-    Duration::from_secs(match failures {
-        0 | 1 => 30,
-        2 => 60,
-        3 => 300,
-        _ => 600,
-    })
-}
-
 fn gap(why: String) -> Gap {
     Gap { from: SourceName::Imds, what: "instance".into(), why: why.into() }
 }
@@ -490,9 +486,9 @@ mod tests {
         let mut imds = patient(Address::Http(service.url()));
         assert!(read(&mut imds).await.told.is_none());
         service.says("/latest/api/token", Answer::Text("TOKEN==".into()));
-        imds.next = None;
+        imds.probe = Probe::default();
         let reading = read(&mut imds).await;
-        assert_eq!((instance(&reading).kind.as_deref(), reading.gaps.len(), imds.failures), (Some("m4.xlarge"), 0, 0));
+        assert_eq!((instance(&reading).kind.as_deref(), reading.gaps.len()), (Some("m4.xlarge"), 0));
         service.says("/latest/api/token", Answer::Status(503));
         imds.next = None;
         let reading = read(&mut imds).await;
@@ -520,7 +516,6 @@ mod tests {
             assert_eq!(word(body.as_bytes()).is_some(), is, "{body:?}");
         }
         assert!(word(&[b'x'; WORD_LIMIT]).is_some() && word(&[b'x'; WORD_LIMIT + 1]).is_none() && word(b"\xff").is_none());
-        assert_eq!([1, 2, 3, 4, 99].map(|failures| pause(failures).as_secs()), [30, 60, 300, 600, 600]);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ pub mod host;
 pub mod imds;
 mod lenient;
 pub mod net;
+mod probe;
 pub mod psi;
 pub mod text;
 

@@ -11,6 +11,7 @@ pub mod stats;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use futures_util::stream;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::probe::Probe;
 use super::{Containers, Reading, RuntimeContainer, Source, Told};
 use crate::error::Error;
 use crate::http::Client;
@@ -65,7 +67,15 @@ pub struct DockerSource {
     listed: Option<Instant>,
     /// When all were last marked for inspection.
     swept: Option<Instant>,
+    probe: Probe,
+    /// The socket when it was last asked.
+    socket: Option<Made>,
+    /// Why the daemon could not be asked at last.
+    trouble: String,
 }
+
+/// Names one making of a file: device, inode number, when it was last made another. A daemon that starts makes its socket anew.
+type Made = (u64, u64, i64, i64);
 
 #[derive(Clone, Debug)]
 struct Daemon {
@@ -118,6 +128,9 @@ impl DockerSource {
             cut: 0,
             listed: None,
             swept: None,
+            probe: Probe::default(),
+            socket: None,
+            trouble: "no answer within the time of one look; fix: see the daemon's log".into(),
         }
     }
 
@@ -128,19 +141,36 @@ impl DockerSource {
 
     async fn look(&mut self, by: Instant) -> Reading {
         let mut gaps = Vec::new();
+        if !self.is_asked() {
+            return Reading { from: SourceName::Docker, at: self.clock.now(), told: None, gaps: vec![gap(self.trouble.clone())] };
+        }
         let told = match self.turn(by).await {
             Ok(()) => {
+                self.probe.answered(Instant::now());
                 gaps.extend(self.troubles());
                 Some(Told::Docker(self.told()))
             }
             Err(why) => {
                 self.daemon = None;
                 self.listed = None;
+                self.trouble.clone_from(&why);
                 gaps.push(gap(why));
                 None
             }
         };
         Reading { from: SourceName::Docker, at: self.clock.now(), told, gaps }
+    }
+
+    /// Whether the daemon is asked at this turn: as `probe` says, and at once where its socket was made anew or got other rights.
+    fn is_asked(&mut self) -> bool {
+        if let Address::Unix(path) = self.client.address() {
+            let made = std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino(), file.ctime(), file.ctime_nsec()));
+            if made != self.socket {
+                self.socket = made;
+                self.probe.is_expected();
+            }
+        }
+        self.probe.asks(Instant::now())
     }
 
     /// One turn. Errors: the daemon cannot be asked at all, in words for a person.
@@ -216,6 +246,7 @@ impl DockerSource {
             Some(daemon) => daemon,
             None => greet(&self.client, by, live).await?,
         };
+        self.probe.answered(Instant::now());
         let path = format!("{}/containers/json?all=true", daemon.prefix);
         self.daemon = Some(daemon);
         let body = self.client.get(&path, &[], by, LIST_LIMIT).await.map_err(|e| explain(&e))?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::STALE;
 use crate::snapshot::Health;
 use crate::sources::Network;
 use crate::units::{Bytes, Cores, Limit, Stamp};
@@ -368,13 +369,40 @@ async fn a_daemon_that_breaks_off_is_a_gap_with_a_reason_and_a_fix() {
             (Fault::Body("{\"message\": \"x\"}".into()), ""),
         ] {
             daemon.fault(path, Some(fault.clone()));
+            source.probe.is_expected();
             let reading = if words.contains("hangs") { glance(&mut source).await } else { read(&mut source).await };
             assert!(reading.told.is_none(), "{path} {fault:?}");
             assert!(why(&reading).contains(words) && why(&reading).contains("; fix: "), "{path} {fault:?} {}", why(&reading));
             daemon.fault(path, None);
         }
     }
+    source.probe.is_expected();
     assert_eq!(names(&read(&mut source).await), ["a1-name"]);
+}
+
+#[tokio::test]
+async fn a_daemon_that_never_answered_is_asked_seldom_until_its_socket_is_made_anew() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder.socket());
+    put(&daemon, "a1", "running");
+    daemon.fault("/version", Some(Fault::Status(500, "boom".into())));
+    let mut source = unix(&folder.socket());
+    let first = read(&mut source).await;
+    daemon.asked();
+    daemon.fault("/version", None);
+    assert_eq!((&read(&mut source).await.gaps, daemon.asked().len()), (&first.gaps, 0), "the reason stays, nobody is asked");
+    source.probe.wait(Duration::from_secs(30));
+    assert_eq!(names(&read(&mut source).await), ["a1-name"]);
+
+    let remains = daemon.die();
+    for _ in 0..3 {
+        assert!(read(&mut source).await.told.is_none());
+    }
+    source.probe.wait(STALE);
+    assert!(read(&mut source).await.told.is_none() && source.probe.is_silent());
+    let daemon = remains.again();
+    assert_eq!(names(&read(&mut source).await), ["a1-name"], "a new socket is asked at once");
+    drop(daemon);
 }
 
 #[tokio::test]
@@ -443,6 +471,7 @@ async fn a_daemon_too_old_or_too_new_is_refused_by_name() {
         (json!({"ApiVersion": "2.0"}), "does not say its API version"),
     ] {
         daemon.version(version);
+        source.probe.is_expected();
         let reading = read(&mut source).await;
         assert!(reading.told.is_none() && why(&reading).contains(words), "{}", why(&reading));
     }

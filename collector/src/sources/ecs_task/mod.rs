@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::docker::stats::answer::{Sample, parse_all};
+use super::probe::Probe;
 use super::{ContainerStats, Reading, Source, Tasks, Told, ToldTask};
 use crate::STALE;
 use crate::error::Error;
@@ -51,6 +52,7 @@ pub struct EcsTask {
     stats: Vec<ContainerStats>,
     measured: Option<Instant>,
     pace: Pace,
+    probe: Probe,
 }
 
 /// How long one answer may take. It comes from the machine itself.
@@ -99,11 +101,12 @@ impl EcsTask {
             stats: Vec::new(),
             measured: None,
             pace: Pace::default(),
+            probe: Probe::default(),
         }
     }
 
     async fn look(&mut self, by: Instant) -> Reading {
-        if self.pace.passes() {
+        if self.pace.passes() || !self.probe.asks(Instant::now()) {
             return self.reading();
         }
         self.gaps.clear();
@@ -193,6 +196,7 @@ impl EcsTask {
         match told {
             Ok(tasks) => {
                 self.told = Some(Instant::now());
+                self.probe.answered(Instant::now());
                 self.tasks = tasks.into_iter().map(|task| self.shared(task)).collect();
             }
             Err(why) => self.gap("task", format!("what the task metadata endpoint says is no task: {why}")),
@@ -219,6 +223,7 @@ impl EcsTask {
         };
         match told {
             Ok(mut samples) => {
+                self.probe.answered(Instant::now());
                 samples.sort_by(|(a, _), (b, _)| a.cmp(b));
                 samples.dedup_by(|(later, _), (first, _)| later == first);
                 Some(samples)
@@ -236,6 +241,10 @@ impl EcsTask {
     }
 
     fn failed(&mut self, what: &str, error: &Error) {
+        if matches!(error, Error::Status { .. }) {
+            // Who refuses is there.
+            self.probe.answered(Instant::now());
+        }
         let words = match error {
             Error::Status { status: 429, .. } => {
                 self.pace.was_refused();

@@ -198,6 +198,7 @@ async fn each_refusal_has_its_reason_and_what_was_told_stays() {
     let mut nobody = self::source(Address::Http("http://127.0.0.1:1".into()));
     let reading = read(&mut nobody).await;
     assert!(reading.told.is_none() && reading.gaps[0].why.contains("51679"), "{:?}", reading.gaps);
+    assert!(!nobody.probe.asks(Instant::now()), "who is not there is not asked at every turn");
     let silent = read(&mut self::source(Address::Nowhere)).await;
     assert!(silent.told.is_none() && silent.gaps.is_empty());
 }

@@ -94,6 +94,9 @@ const MEASURED: [&[&str]; 15] = [
 const COUNTERS: [&[&str]; 8] =
     [&["rx_bytes"], &["rx_packets"], &["rx_errors"], &["rx_dropped"], &["tx_bytes"], &["tx_packets"], &["tx_errors"], &["tx_dropped"]];
 
+/// What EC2 announces to a Spot instance, and what is kept of it.
+const NOTICES: [(&str, &[&[&str]]); 2] = [(imds::INTERRUPTION, &[&["action"], &["time"]]), (imds::REBALANCE, &[&["noticeTime"]])];
+
 /// Stats asked for at once: Docker 20.10 makes each wait up to a second.
 const AT_ONCE: usize = 32;
 const STATS: &str = "stream=false&one-shot=true";
@@ -181,6 +184,13 @@ pub(super) async fn instance(address: &Address) -> Map<String, Value> {
             && let Some(word) = imds::word(&body)
         {
             answers.insert(format!("GET {path}"), answered(200, word.into()));
+        }
+    }
+    for (path, kept) in NOTICES {
+        if let Ok(body) = client.get(path, &[("x-aws-ec2-metadata-token", token)], by(), imds::ANSWER_LIMIT).await
+            && let Ok(notice) = serde_json::from_slice::<Value>(&body)
+        {
+            answers.insert(format!("GET {path}"), answered(200, pick(&notice, kept)));
         }
     }
     answers

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::Collector;
 use crate::roots::{Address, Clock, Endpoint, Layers};
-use crate::snapshot::{NetOwner, Snapshot, State};
+use crate::snapshot::{Interruption, NetOwner, Notice, Snapshot, State};
 use crate::sources::{Look, Source, Tasks, Told, docker, ecs_task, imds, net};
 use crate::units::{Bytes, Stamp};
 
@@ -129,6 +129,8 @@ fn imds_answers() -> String {
         "GET /latest/meta-data/placement/region": { "body": "us-east-1" },
         "GET /latest/meta-data/placement/availability-zone": { "body": "us-east-1b" },
         "GET /latest/meta-data/instance-life-cycle": { "body": "spot" },
+        "GET /latest/meta-data/spot/instance-action": { "body": { "action": "terminate", "time": "2026-03-02T10:02:00Z", "note": "CANARY" } },
+        "GET /latest/meta-data/events/recommendations/rebalance": { "body": { "noticeTime": "2026-03-02T09:58:00Z", "note": "CANARY" } },
     })
     .to_string()
 }
@@ -213,6 +215,8 @@ async fn a_v2_host_is_replayed_as_it_was() {
     let machine = replayed.host.machine.as_ref().unwrap();
     assert_eq!((machine.activity.unwrap().is.interrupts, machine.files.unwrap().used), (Some(5), 521));
     assert_eq!(replayed.host.instance.kind.as_deref(), Some("m7i.large"));
+    let notice = Notice { what: Some(Interruption::Terminate), at: "2026-03-02T10:02:00Z".parse().unwrap() };
+    assert_eq!((replayed.host.instance.interruption, replayed.host.instance.rebalance), (Some(notice), "2026-03-02T09:58:00Z".parse().ok()));
 }
 
 #[tokio::test]

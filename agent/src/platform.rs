@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use collector::identity::Key;
-use collector::snapshot::{Launch, Scope, Snapshot, SourceName};
+use collector::snapshot::{Gap, Launch, Scope, Snapshot, SourceName};
 
 /// What runs the containers here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,6 +191,11 @@ impl Platform {
             Platform::Docker => "docker",
             Platform::Bare => "bare",
         }
+    }
+
+    /// Whether what a gap names is missing for good there, so that nobody misses it: the kernel of Fargate keeps no pressure figures.
+    pub fn lacks(self, gap: &Gap) -> bool {
+        self == Platform::Ecs(Some(Launch::Fargate)) && gap.from == SourceName::Host && &*gap.what == "pressure"
     }
 
     const ALL: [Platform; 8] = [

@@ -200,6 +200,7 @@ impl Reporter {
         let host = snapshot.host.clone();
         let rates = rates::between(before.map(|before| &before.host.seen.usage), &host.usage, &machine(&host));
         let platform = self.platform(Facts::seen(&self.hints, snapshot, |name| probe(&sources, name)));
+        let gaps = snapshot.gaps.iter().filter(|gap| !platform.platform.lacks(gap)).cloned().collect();
         let report = Arc::new(Report {
             schema: SCHEMA.into(),
             at: snapshot.at,
@@ -207,7 +208,7 @@ impl Reporter {
             cluster: self.cluster.clone().or_else(|| host.cluster.clone()),
             host: HostRow { seen: host, rates, cost: node, platform: Some(platform) },
             workloads,
-            gaps: snapshot.gaps.clone(),
+            gaps,
             sources,
         });
         self.last = Some(Arc::clone(&report));

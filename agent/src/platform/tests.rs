@@ -109,3 +109,12 @@ fn every_word_is_read_back_and_every_probe_is_named() {
          KUBERNETES_SERVICE_HOST: not set, service account: none, pods: not seen, Docker: answers, host's cgroup tree: not seen, instance metadata: not asked"
     );
 }
+
+#[test]
+fn what_a_platform_never_has_is_missed_on_the_others_alone() {
+    let gap = |from, what: &str| Gap { from, what: what.into(), why: "no such file".into() };
+    let (fargate, pressure) = (Platform::Ecs(Some(Launch::Fargate)), gap(SourceName::Host, "pressure"));
+    assert!(fargate.lacks(&pressure));
+    assert!(Platform::ALL.into_iter().filter(|one| *one != fargate).all(|one| !one.lacks(&pressure)));
+    assert!(!fargate.lacks(&gap(SourceName::Host, "disk")) && !fargate.lacks(&gap(SourceName::Cgroup, "pressure")));
+}

@@ -1,6 +1,7 @@
 //! `tare doctor`: what Tare can and cannot see here, what that costs you, and the one thing to do. Pure: a report and a few facts in, findings out.
 
 mod codes;
+mod ecs;
 mod facts;
 
 use jiff::civil::Date;
@@ -297,6 +298,7 @@ fn is_external(report: &Report) -> bool {
 fn platform(found: &mut Vec<Finding>, report: &Report) {
     let Some(place) = &report.host.platform else { return };
     found.push(codes::PLATFORM.found(format!("{place}: {}", place.probes)));
+    found.extend(ecs::agent(report));
     let Platform::Ecs(launch) = place.platform else { return };
     let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let lives = |row: &&WorkloadRow| row.seen.ended.is_none() && matches!(row.seen.about.key, Key::Task(_));

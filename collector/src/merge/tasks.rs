@@ -46,6 +46,11 @@ impl<'a> KnownTasks<'a> {
         self.sources.iter().find_map(|source| source.cluster.clone())
     }
 
+    /// The version of this machine's agent.
+    pub(super) fn agent(&self) -> Option<Arc<str>> {
+        self.sources.iter().find_map(|source| source.agent.clone())
+    }
+
     /// All containers that are told of, in no order.
     pub(super) fn containers(&self) -> impl Iterator<Item = &'a RuntimeContainer> {
         self.containers.values().map(|(_, container)| *container)

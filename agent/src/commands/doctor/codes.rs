@@ -150,6 +150,10 @@ codes! {
     NAMELESS "TARE-073" Warning "nobody says whose containers these are"
         costs "they are counted, but stand under an id instead of a service"
         fix "give Tare Docker's socket, or run it with host network so that the ECS agent answers on 127.0.0.1:51678";
+    OLD_AGENT "TARE-074" Warning "the ECS agent is older than 1.100.0"
+        costs "a Tare beside one task sees too little of its traffic; what is read from this machine's kernel is right"
+        fix "aws ecs update-container-agent --cluster CLUSTER --container-instance ID, or a newer ECS-optimized AMI";
+    AGENT "TARE-075" Ok "the ECS agent answers";
 }
 
 /// The code of a gap, by its source and a word of its reason; the first that fits.

@@ -16,7 +16,7 @@ use crate::hosts::{difference, without_agent};
 use crate::program::{self, Served};
 
 #[path = "../fakes/ecs.rs"]
-mod fake;
+pub mod fake;
 
 use fake::{CANARY, Endpoint, Fault};
 
@@ -100,6 +100,7 @@ fn an_endpoint_that_fails_is_said_costs_only_itself_and_recovers() {
         (Fault::Html, "expected value"),
         (Fault::Garbage, "expected value"),
         (Fault::Endless, "a proxy may stand"),
+        (Fault::Dribble, "51679"),
     ];
     thread::scope(|scope| {
         for (fault, words) in cases {
@@ -116,6 +117,8 @@ fn fails_and_recovers(fault: Fault, words: &str) {
     let report = until(&served, &name, |report| !gaps(report).is_empty());
     assert!(!has_tasks(&report) && report.host.seen.memory.is_some(), "{name}: the rest goes on");
     endpoint.fault(None);
+    // Who gave no answer that can be used is asked again after half a minute.
+    assert!(endpoint.is_asked(program::PATIENCE), "{name}");
     until(&served, &name, |report| has_tasks(report) && gaps(report).is_empty());
 
     endpoint.fault(Some(("/task/stats", fault)));

@@ -1,12 +1,14 @@
-//! What ECS tells a task on each of its platforms, on a loopback port: the task metadata endpoint, version 4, the way real ones answer and fail.
+//! What ECS tells on a loopback port, the way real ones answer and fail: a task on each of its platforms by the task metadata endpoint, version 4, and a machine by its
+//! agent's introspection.
 //!
-//! Shapes: amazon-ecs-agent, `ecs-agent/tmds/handlers/v4/state/response.go` and `ecs-agent/stats`. The word [`CANARY`] stands wherever a secret could.
+//! Shapes: amazon-ecs-agent, `ecs-agent/tmds/handlers/v4/state/response.go`, `ecs-agent/stats` and `ecs-agent/introspection/v1/responses.go`. The word [`CANARY`] stands wherever a secret could.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -36,6 +38,8 @@ pub enum Fault {
     Garbage,
     /// A body without end.
     Endless,
+    /// A byte a second: no pause is long, and it never comes to an end.
+    Dribble,
 }
 
 /// What one platform answers, by path.
@@ -51,13 +55,14 @@ struct State {
     answers: Mutex<Platform>,
     fault: Mutex<Option<(&'static str, Fault)>>,
     asked: Mutex<Vec<String>>,
+    hears: Condvar,
     over: Mutex<bool>,
 }
 
 impl Endpoint {
     /// Starts it where nothing is wrong.
     pub fn start(platform: Platform) -> Endpoint {
-        let state = State { answers: Mutex::new(platform), fault: Mutex::default(), asked: Mutex::default(), over: Mutex::default() };
+        let state = State { answers: Mutex::new(platform), fault: Mutex::default(), asked: Mutex::default(), hears: Condvar::new(), over: Mutex::default() };
         let (listener, state) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(state));
         let (address, serving) = (listener.local_addr().unwrap(), state.clone());
         thread::spawn(move || {
@@ -73,6 +78,11 @@ impl Endpoint {
         Endpoint { address, state }
     }
 
+    /// Where it listens.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The value of `ECS_CONTAINER_METADATA_URI_V4`.
     pub fn url(&self) -> String {
         format!("http://{}{BASE}", self.address)
@@ -86,6 +96,14 @@ impl Endpoint {
     /// Lets the answers to one path go wrong, `""` to all; or right again.
     pub fn fault(&self, fault: Option<(&'static str, Fault)>) {
         *self.state.fault.lock().unwrap() = fault;
+    }
+
+    /// Waits for the next question; whether one came within so much time.
+    pub fn is_asked(&self, within: Duration) -> bool {
+        let asked = self.state.asked.lock().unwrap();
+        let before = asked.len();
+        let asked = self.state.hears.wait_timeout_while(asked, within, |asked| asked.len() <= before).unwrap().0;
+        asked.len() > before
     }
 
     /// The paths that were asked for since the last call, without the base.
@@ -114,6 +132,7 @@ impl State {
         let path = line.split(' ').nth(1).unwrap_or_default();
         let path = path.strip_prefix(BASE).unwrap_or(path).to_owned();
         self.asked.lock().unwrap().push(path.clone());
+        self.hears.notify_all();
         let fault = self.fault.lock().unwrap().filter(|(of, _)| of.is_empty() || *of == path).map(|(_, fault)| fault);
         if fault == Some(Fault::Reset) {
             return Ok(());
@@ -149,6 +168,18 @@ impl State {
                 loop {
                     stream.write_all(&[b' '; 1 << 16])?;
                 }
+            }
+            Some(Fault::Dribble) => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+                // Who hangs up ends it at once.
+                stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+                for byte in body.as_bytes() {
+                    stream.write_all(&[*byte])?;
+                    if stream.read(&mut [0]).is_ok() {
+                        break;
+                    }
+                }
+                Ok(())
             }
         }
     }
@@ -278,6 +309,22 @@ fn used(number: u64, mode: &str) -> Value {
         stats["networks"] = json!({"eth1": {"rx_bytes": received, "rx_packets": 7, "rx_errors": 0, "rx_dropped": 0, "tx_bytes": 300, "tx_packets": 3}});
     }
     stats
+}
+
+/// The agent of an EC2 instance with one task that runs, as its introspection tells it, and one that has stopped. Pause containers are not in it.
+pub fn agent(task: &str, container: &str) -> Platform {
+    let arn = |id: &str| format!("arn:aws:ecs:eu-west-1:111122223333:task/shop/{id}");
+    let one = json!({
+        "DockerId": container, "DockerName": "ecs-checkout-41-app-aa", "Name": "app", "Image": "shop/app:7", "ImageID": "sha256:ab", "CreatedAt": "2026-03-02T10:00:00Z",
+        "Volumes": [{"DockerName": CANARY, "Source": format!("/{CANARY}"), "Destination": "/data"}], "Networks": [{"NetworkMode": "bridge", "IPv4Addresses": [CANARY]}]
+    });
+    let tasks = json!({"Tasks": [
+        {"Arn": arn(task), "DesiredStatus": "RUNNING", "KnownStatus": "RUNNING", "Family": "checkout", "Version": "41", "Containers": [one]},
+        {"Arn": arn(&"f".repeat(32)), "DesiredStatus": "STOPPED", "KnownStatus": "STOPPED", "Family": "migrate", "Version": "3", "Containers": [{"DockerId": "ff", "Name": "db"}]}
+    ]});
+    let instance = "arn:aws:ecs:eu-west-1:111122223333:container-instance/shop/1f73d099b914411ca9ff81633b7741dd";
+    let metadata = json!({"Cluster": "shop", "ContainerInstanceArn": instance, "Version": "Amazon ECS Agent - v1.99.1 (8dfceca6)"});
+    [("/v1/metadata".to_owned(), metadata), ("/v1/tasks".to_owned(), tasks)].into()
 }
 
 /// Platform 1.4, cgroups of version 1: the cluster is an ARN, no service, disk and clock are told, one container is over and one to come.

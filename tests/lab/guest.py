@@ -39,10 +39,13 @@ ifconfig eth0 10.0.2.15 up
 route add default gw 10.0.2.2
 sh /layout
 httpd -p 8000 -h /www
-TARE_WEB_EXPOSE=true TARE_DOCKER_SOCKET= TARE_IMDS_ENABLED=false tare run --listen 0.0.0.0:9464 --interval 1s >/tmp/tare.log 2>&1 </dev/null &
+sh /watch 1s
 echo GREETING >/dev/console
 # The kernel drops a disk's pages when the last who has it open closes it.
 while :; do sleep 1000; done </dev/vdb
+"""
+WATCH = """
+TARE_WEB_EXPOSE=true TARE_DOCKER_SOCKET= TARE_IMDS_ENABLED=false tare run --listen 0.0.0.0:9464 --interval $1 >>/tmp/tare.log 2>&1 </dev/null &
 """
 # The program's own end is the answer's end: what it starts must not keep its output open.
 CGI = """#!/bin/sh
@@ -132,6 +135,10 @@ class Guest:
             raise Failed(f"{script.strip().splitlines()[0]}: exit {status.strip()}: {text.strip()[-300:]}")
         return text.rstrip("\n")
 
+    def watch_anew(self, interval: str):
+        """Ends tare and starts another, without a past."""
+        self.sh(f"kill $(pidof tare); while pidof tare; do usleep 50000; done >/dev/null; sh /watch {interval}")
+
     def read(self, path) -> str:
         return self.sh(f"cat {path}")
 
@@ -146,6 +153,7 @@ class Guest:
         files = {
             "init": INIT.replace("GREETING", READY).encode(),
             "layout": layout.encode(),
+            "watch": WATCH.encode(),
             "www/cgi-bin/sh": CGI.encode(),
             "bin/busybox": busybox().read_bytes(),
             "bin/burn": burn.read_bytes(),

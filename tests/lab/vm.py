@@ -40,6 +40,10 @@ class Yard:
 
     def make(self, path: str, **limits):
         """The cgroup and all above it, with limits: `quota` of a core, `memory`, `high`, `pids`."""
+        self.guest.sh(self.making(path, **limits))
+
+    def making(self, path: str, **limits) -> str:
+        """The script that does it."""
         # Few programs and many built-in words: to start one takes the guest 10 ms.
         names = path.strip("/").split("/")
         levels = ["".join(f"/{name}" for name in names[:depth]) for depth in range(len(names) + 1)]
@@ -53,7 +57,7 @@ class Yard:
             # No process may enter a v1 cpuset that has no CPU and no memory node.
             for file in ("cpuset.cpus", "cpuset.mems"):
                 script += f"read set </sys/fs/cgroup/cpuset{above}/{file}; echo $set >/sys/fs/cgroup/cpuset{level}/{file}\n"
-        self.guest.sh(script + self.limits(path, **limits))
+        return script + self.limits(path, **limits)
 
     def limits(self, path, quota=None, memory=None, high=None, pids=None) -> str:
         def write(controller, file, value):
@@ -106,11 +110,10 @@ class Burner:
         self.yard, self.path = yard, path or yard.loose()
         self.id = self.path.rsplit("/", 1)[-1].removeprefix("docker-").removesuffix(".scope")
         self.out = f"/tmp/{self.id}.out"
-        yard.make(self.path, **limits)
         enter = "; ".join(f"echo $$ >{folder}/cgroup.procs" for folder in yard.folders(self.path))
         # It must be in its cgroup before it uses anything, and in its name space before it is in its cgroup.
         script = f"{before} sh -c '{enter}; exec burn {steps}' >{self.out} 2>&1 </dev/null &\necho $!"
-        self.pid = int(yard.guest.sh(script))
+        self.pid = int(yard.guest.sh(yard.making(self.path, **limits) + script))
 
     def reports(self, count: int, within=MOST_SECONDS) -> list[dict]:
         """Its own account, once it has given it so many times."""
@@ -304,15 +307,8 @@ def network(yard, check):
     far, near = "far0", f"near{next(NUMBERS)}"
     burner = Burner(yard, "report receive 4M 9000 report rest", before="unshare -n")
     burner.reports(1)  # it is in its name space by now
-    inside = f"nsenter -t {burner.pid} -n"
-    yard.guest.sh(
-        f"set -e\nip link add {far} type veth\n"
-        f"near=$(basename $(grep -lx $(cat /sys/class/net/{far}/iflink) /sys/class/net/*/ifindex | xargs dirname))\n"
-        f"ip link set $near netns {burner.pid}\n{inside} ip link set $near name {near}\n"
-        f"ip addr add 10.9.0.1/24 dev {far}\nip link set {far} up\n"
-        f"{inside} ip addr add 10.9.0.2/24 dev {near}\n{inside} ip link set {near} up\n"
-        "burn send 4M 10.9.0.2 9000"
-    )
+    wire(yard, burner.pid, far, near, "10.9.0")
+    yard.guest.sh("burn send 4M 10.9.0.2 9000")
     burner.reports(2)
     for _ in range(5):
         before, row, after = far_end(yard, far), burner.fresh("net"), far_end(yard, far)
@@ -326,6 +322,18 @@ def network(yard, check):
     host = Burner(yard, "rest").until("network owner", lambda row: row["net"] != "unknown")
     check.equal("whose, without a name space", "host", host["net"])
     check.equal("figures, without a name space", None, host["usage"]["net"])
+
+
+def wire(yard, pid: int, far: str, near: str, subnet: str):
+    """A veth pair: SUBNET.1 on this end, SUBNET.2 on the one in the process's name space."""
+    inside = f"nsenter -t {pid} -n"
+    yard.guest.sh(
+        f"set -e\nip link add {far} type veth\n"
+        f"near=$(basename $(grep -lx $(cat /sys/class/net/{far}/iflink) /sys/class/net/*/ifindex | xargs dirname))\n"
+        f"ip link set $near netns {pid}\n{inside} ip link set $near name {near}\n"
+        f"ip addr add {subnet}.1/24 dev {far}\nip link set {far} up\n"
+        f"{inside} ip addr add {subnet}.2/24 dev {near}\n{inside} ip link set {near} up\n"
+    )
 
 
 def far_end(yard, name) -> dict:

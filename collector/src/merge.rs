@@ -67,6 +67,7 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     // A machine is in one cluster, and so are all its tasks.
     let of_task = || workloads.iter().find_map(|workload| workload.about.task.as_ref()?.cluster.clone());
     host.cluster = said.tasks.cluster().or_else(of_task);
+    host.ecs_agent = said.tasks.agent();
     place(&mut host.instance, &workloads);
     if let Some(stats) = said.stats {
         host.cores = host.cores.or(stats.online);

@@ -192,6 +192,9 @@ pub struct Host {
     /// The short name of the ECS cluster that the machine, or the one task that is seen, belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Arc<str>>,
+    /// The version of the machine's ECS agent, where it answers: `1.105.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecs_agent: Option<Arc<str>>,
     /// What Tare itself uses.
     pub own: Option<Own>,
     /// CPU time that workloads were seen to use, those that have ended among them: what the system row leaves out of the root's. JSON: seconds.

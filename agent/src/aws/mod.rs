@@ -3,7 +3,8 @@
 #[cfg(feature = "aws")]
 pub mod ec2;
 pub mod ecs;
-#[cfg(all(test, feature = "aws"))]
+#[cfg(feature = "aws")]
+#[cfg(test)]
 mod fake;
 #[cfg(feature = "aws")]
 mod http;

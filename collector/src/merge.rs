@@ -47,6 +47,10 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
         let draft = drafts.entry(one.key()).or_default();
         draft.seen(one.group.map(|group| (&group.usage, growth::of_container(group, one.before))));
         draft.labels = draft.labels.or(one.docker.and_then(|docker| docker.task.as_ref()));
+        if draft.containers.is_empty() {
+            // Most have one, and a row is large: room for the four that a list begins with would be three in vain.
+            draft.containers.reserve_exact(1);
+        }
         draft.containers.push(container(one, &said, &networks, index));
     }
     for ended in said.ended() {
@@ -55,7 +59,9 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
             draft.seen(Some((&ended.group.usage, growth::of_ended(ended, &past))));
         }
     }
-    let mut workloads: Vec<Workload> = drafts.into_iter().map(|(key, draft)| workload(key, draft, &said, &networks, &past)).collect();
+    // One more: the system's.
+    let mut workloads: Vec<Workload> = Vec::with_capacity(drafts.len() + 1);
+    workloads.extend(drafts.into_iter().map(|(key, draft)| workload(key, draft, &said, &networks, &past)));
     let scope = said.scope();
 
     let mut host = said.host.cloned().unwrap_or_default();
@@ -67,7 +73,6 @@ pub fn merge(readings: &[Arc<Reading>], before: Option<&Snapshot>) -> Snapshot {
     // A machine is in one cluster, and so are all its tasks.
     let of_task = || workloads.iter().find_map(|workload| workload.about.task.as_ref()?.cluster.clone());
     host.cluster = said.tasks.cluster().or_else(of_task);
-    host.ecs_agent = said.tasks.agent();
     place(&mut host.instance, &workloads);
     if let Some(stats) = said.stats {
         host.cores = host.cores.or(stats.online);

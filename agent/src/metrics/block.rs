@@ -32,14 +32,12 @@ pub struct Column {
     pub about: &'static About,
     /// Its name in Prometheus.
     pub name: String,
-    /// What stands above it in the text format 0.0.4.
-    pub head: String,
-    /// What stands above it in OpenMetrics.
-    pub open_head: String,
     /// The label it splits by and the words of it.
     pub split: Option<(&'static str, Vec<&'static str>)>,
     /// In the order of the rows.
     pub samples: Vec<Sample>,
+    /// How many there were when it was last emptied: what to make room for.
+    room: usize,
     told: bool,
 }
 
@@ -169,6 +167,15 @@ impl Block {
         self.used = 0;
         for column in &mut self.columns {
             column.samples.clear();
+            column.samples.reserve_exact(column.room);
+        }
+    }
+
+    /// Gives back the room of all values.
+    pub(super) fn empty(&mut self) {
+        for column in &mut self.columns {
+            column.room = column.samples.len();
+            column.samples = Vec::new();
         }
     }
 
@@ -203,6 +210,7 @@ impl Block {
         self.renderings += 1;
         self.rows[at].rendering = self.renderings;
         render(&mut self.rows[at].labels);
+        self.rows[at].labels.shrink();
         at
     }
 
@@ -342,7 +350,7 @@ impl Column {
     }
 
     fn named(about: &'static About, split: Option<(&'static str, Vec<&'static str>)>) -> Column {
-        Column { about, name: about.prometheus(), head: about.head(), open_head: about.open_head(), split, samples: Vec::new(), told: true }
+        Column { about, name: about.prometheus(), split, samples: Vec::new(), room: 0, told: true }
     }
 
     #[inline]

@@ -131,6 +131,10 @@ impl Frame {
         if moved {
             (self.place.cluster, self.place.host) = (report.cluster.clone(), report.host.seen.name.clone());
         }
+        self.blocks_mut().for_each(|block| block.start(moved));
+    }
+
+    fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Block> {
         let rest = [
             &mut self.elsewhere,
             &mut self.price_info,
@@ -146,9 +150,7 @@ impl Frame {
             &mut self.source,
             &mut self.gap,
         ];
-        for block in self.container.blocks_mut().into_iter().chain(self.workload.blocks_mut()).chain(self.host.blocks_mut()).chain(rest) {
-            block.start(moved);
-        }
+        self.container.blocks_mut().into_iter().chain(self.workload.blocks_mut()).chain(self.host.blocks_mut()).chain(rest)
     }
 
     fn fill_host(&mut self, report: &Report) {
@@ -266,6 +268,10 @@ impl Frame {
 impl Page for Frame {
     fn fill(&mut self, report: &Report) {
         Frame::fill(self, report);
+    }
+
+    fn empty(&mut self) {
+        self.blocks_mut().for_each(Block::empty);
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {

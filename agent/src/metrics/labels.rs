@@ -64,6 +64,12 @@ impl LabelSet {
         self.block.clone_from(&other.block);
     }
 
+    /// Gives back room beyond what is there: labels stay as they are for long.
+    pub fn shrink(&mut self) {
+        self.values.shrink_to_fit();
+        self.block.shrink_to_fit();
+    }
+
     /// Forgets all labels, keeps the room.
     pub fn clear(&mut self) {
         self.values.clear();

@@ -8,6 +8,10 @@ pub trait Page {
     /// Becomes the page of this report.
     fn fill(&mut self, report: &Report);
 
+    /// Forgets the values and keeps the rows with their labels. Whoever has written the page down holds less until the next report: a value is three words, and
+    /// there are a hundred a container.
+    fn empty(&mut self);
+
     /// The blocks, in the order they are told.
     fn blocks(&self) -> impl Iterator<Item = &Block>;
 

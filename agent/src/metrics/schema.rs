@@ -1,5 +1,6 @@
 //! What a metric is: its name, unit, kind, tier and help, and how it is read out of a row. The rows stand in [`super::families`].
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,28 +184,26 @@ impl About {
         name
     }
 
-    /// What stands above its series in the text format 0.0.4.
-    pub fn head(&self) -> String {
-        let name = self.prometheus();
-        format!("# HELP {name} {}\n# TYPE {name} {}\n", self.help, self.kind.prometheus())
+    /// Writes what stands above its series in the text format 0.0.4. `name` is that in Prometheus.
+    pub fn head(&self, name: &str, out: &mut Vec<u8>) {
+        // Writing to a Vec does not fail.
+        let _ = write!(out, "# HELP {name} {}\n# TYPE {name} {}\n", self.help, self.kind.prometheus());
     }
 
-    /// What stands above its series in OpenMetrics 1.0. A family there is called without the suffix of its samples; a counter whose name lacks it can only be
+    /// Writes what stands above its series in OpenMetrics 1.0. A family there is called without the suffix of its samples; a counter whose name lacks it can only be
     /// of unknown type, as in client_golang (expfmt/openmetrics_create.go). A unit is told only where the name ends in it, and never of an info.
-    pub fn open_head(&self) -> String {
-        let name = self.prometheus();
+    pub fn open_head(&self, name: &str, out: &mut Vec<u8>) {
         let (family, kind) = match self.kind {
-            Kind::Counter => name.strip_suffix("_total").map_or((&*name, "unknown"), |family| (family, "counter")),
-            Kind::Info => name.strip_suffix("_info").map_or((&*name, "gauge"), |family| (family, "info")),
-            Kind::Level | Kind::Gauge | Kind::Histogram => (&*name, self.kind.prometheus()),
+            Kind::Counter => name.strip_suffix("_total").map_or((name, "unknown"), |family| (family, "counter")),
+            Kind::Info => name.strip_suffix("_info").map_or((name, "gauge"), |family| (family, "info")),
+            Kind::Level | Kind::Gauge | Kind::Histogram => (name, self.kind.prometheus()),
         };
-        let mut head = format!("# TYPE {family} {kind}\n");
+        let _ = writeln!(out, "# TYPE {family} {kind}");
         let ends = |word: &&str| family.strip_suffix(word).is_some_and(|rest| rest.ends_with('_'));
         if let Some(word) = self.unit.word().filter(ends) {
-            head.push_str(&format!("# UNIT {family} {word}\n"));
+            let _ = writeln!(out, "# UNIT {family} {word}");
         }
-        head.push_str(&format!("# HELP {family} {}\n", self.help));
-        head
+        let _ = writeln!(out, "# HELP {family} {}", self.help);
     }
 
     /// The name in OpenTelemetry: that of the semantic conventions, else our own below `tare.`.
@@ -324,8 +323,14 @@ mod tests {
             (By::Others, "a_megabytes", Unit::Bytes, Gauge, "# TYPE a_megabytes gauge", "# TYPE a_megabytes gauge\n# HELP a_megabytes H.\n"),
         ] {
             let about = About { name, by, unit, kind, tier: Tier::Detail, help: "H." };
-            assert_eq!(about.head(), format!("# HELP {} H.\n{text}\n", about.prometheus()));
-            assert_eq!(about.open_head(), open);
+            let name = about.prometheus();
+            let written = |write: fn(&About, &str, &mut Vec<u8>)| {
+                let mut out = Vec::new();
+                write(&about, &name, &mut out);
+                String::from_utf8(out).unwrap()
+            };
+            assert_eq!(written(About::head), format!("# HELP {name} H.\n{text}\n"));
+            assert_eq!(written(About::open_head), open);
         }
     }
 }

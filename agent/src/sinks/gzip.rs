@@ -5,6 +5,7 @@
 //! of a busy host are such, and nearly all of one at rest.
 
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -30,6 +31,8 @@ pub struct Beginning {
 #[derive(Default)]
 pub struct Blocks {
     kept: Vec<Block>,
+    /// The last beginning, where they lie.
+    last: Bytes,
     hash: RandomState,
     /// How many of the last beginning were deflated; the others were as before.
     pub deflated: usize,
@@ -39,7 +42,8 @@ pub struct Blocks {
 struct Block {
     hash: u64,
     check: Crc,
-    bytes: Vec<u8>,
+    /// Where it lies in the beginning.
+    at: Range<usize>,
 }
 
 /// A beginning as it is written.
@@ -47,6 +51,7 @@ pub struct Writer<'a> {
     deflate: &'a mut Compress,
     blocks: &'a mut Blocks,
     written: usize,
+    bytes: Vec<u8>,
 }
 
 impl Gzip {
@@ -59,7 +64,9 @@ impl Gzip {
     /// Begins a member over the blocks of the last one of its kind.
     pub fn begin<'a>(&'a mut self, blocks: &'a mut Blocks) -> Writer<'a> {
         blocks.deflated = 0;
-        Writer { deflate: &mut self.0, blocks, written: 0 }
+        let mut bytes = Vec::with_capacity(blocks.last.len() + ROOM);
+        bytes.extend_from_slice(&HEADER);
+        Writer { deflate: &mut self.0, blocks, written: 0, bytes }
     }
 
     /// The bytes that, behind those of the beginning, make it a whole member whose text ends in `plain`.
@@ -82,40 +89,39 @@ impl Writer<'_> {
         if plain.is_empty() {
             return;
         }
-        let Blocks { kept, hash, deflated } = &mut *self.blocks;
+        let Blocks { kept, last, hash, deflated } = &mut *self.blocks;
         let mut hasher = hash.build_hasher();
         hasher.write(plain);
         let hash = hasher.finish();
         let mut check = Crc::new();
         check.update(plain);
         if kept.len() == self.written {
-            kept.push(Block { hash, check: Crc::new(), bytes: Vec::new() });
+            kept.push(Block { hash, check: Crc::new(), at: 0..0 });
         }
         let block = &mut kept[self.written];
         self.written += 1;
+        let start = self.bytes.len();
         if block.hash == hash && block.check.sum() == check.sum() && block.check.amount() == check.amount() {
-            return;
+            self.bytes.extend_from_slice(&last[block.at.clone()]);
+        } else {
+            *deflated += 1;
+            (block.hash, block.check) = (hash, check);
+            // Ends at a whole byte, where another deflater can go on (an empty stored block, RFC 1951, 3.2.4).
+            deflate(self.deflate, plain, FlushCompress::Sync, &mut self.bytes);
         }
-        *deflated += 1;
-        (block.hash, block.check) = (hash, check);
-        block.bytes.clear();
-        // Ends at a whole byte, where another deflater can go on (an empty stored block, RFC 1951, 3.2.4).
-        deflate(self.deflate, plain, FlushCompress::Sync, &mut block.bytes);
-        block.bytes.shrink_to(block.bytes.len() + ROOM);
+        block.at = start..self.bytes.len();
     }
 
-    /// Joins what was written.
-    pub fn finish(self) -> Beginning {
-        let blocks = &mut self.blocks.kept;
-        blocks.truncate(self.written);
-        let mut bytes = Vec::with_capacity(HEADER.len() + blocks.iter().map(|block| block.bytes.len()).sum::<usize>());
-        bytes.extend_from_slice(&HEADER);
+    /// What was written, as the beginning of a member.
+    pub fn finish(mut self) -> Beginning {
+        self.blocks.kept.truncate(self.written);
         let mut check = Crc::new();
-        for block in blocks.iter() {
-            bytes.extend_from_slice(&block.bytes);
-            check.combine(&block.check);
+        self.blocks.kept.iter().for_each(|block| check.combine(&block.check));
+        if self.bytes.capacity() - self.bytes.len() > 2 * ROOM {
+            self.bytes.shrink_to_fit();
         }
-        Beginning { bytes: bytes.into(), check }
+        self.blocks.last = self.bytes.into();
+        Beginning { bytes: self.blocks.last.clone(), check }
     }
 }
 

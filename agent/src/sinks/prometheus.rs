@@ -8,11 +8,10 @@ use ::prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use crate::cost::UsdPerHour;
 use crate::metrics::agent::Agent;
-use crate::metrics::block::Column;
 use crate::metrics::choice::Choice;
 use crate::metrics::families::AGENT;
 use crate::metrics::page::Page;
-use crate::metrics::schema::Value;
+use crate::metrics::schema::{About, Value};
 
 /// How the lines are framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +39,11 @@ impl Format {
         }
     }
 
-    fn head(self, column: &Column) -> &str {
+    /// What stands above the series of a metric.
+    fn head(self, about: &About, name: &str, out: &mut Vec<u8>) {
         match self {
-            Format::Text => &column.head,
-            Format::OpenMetrics => &column.open_head,
+            Format::Text => about.head(name, out),
+            Format::OpenMetrics => about.open_head(name, out),
         }
     }
 }
@@ -63,7 +63,7 @@ pub fn encode_in_blocks(page: &impl Page, format: Format, out: &mut Vec<u8>, mut
     let mut lines = 0;
     for block in page.blocks() {
         for column in block.columns().iter().filter(|column| !column.samples.is_empty()) {
-            out.extend_from_slice(format.head(column).as_bytes());
+            format.head(column.about, &column.name, out);
             for sample in &column.samples {
                 out.extend_from_slice(column.name.as_bytes());
                 let mut labels = Labels { out, before: b'{' };
@@ -95,11 +95,7 @@ pub fn encode_own(agent: &Agent, choice: &Choice, format: Format, out: &mut Vec<
     for family in agent.families() {
         let about = AGENT.metrics.iter().map(|metric| &metric.about).find(|about| about.prometheus() == family.name());
         let Some(about) = about.filter(|_| choice.keeps(family.name())) else { continue };
-        let head = match format {
-            Format::Text => about.head(),
-            Format::OpenMetrics => about.open_head(),
-        };
-        out.extend_from_slice(head.as_bytes());
+        format.head(about, family.name(), out);
         for metric in family.get_metric() {
             own_lines(&family, metric, choice.external(), out);
         }

@@ -20,17 +20,16 @@ use crate::sinks::prometheus::{Format, encode_in_blocks};
 pub(super) struct Scrape<P>(Mutex<Inner<P>>);
 
 struct Inner<P> {
+    /// Its values are there only while it is written down.
     page: P,
-    /// The report the page is of, by the moment it was made.
+    /// The report that was last asked about, by the moment it was made.
     of: Option<Instant>,
-    /// Rows of the last page without a series.
+    /// The report whose rows without a series are counted.
+    counted: Option<Instant>,
+    /// Rows of that page without a series.
     cut: usize,
-    text: Made,
-    open: Made,
-    /// Made when someone first asks for it: it holds a quarter of a MiB.
-    gzip: Option<Gzip>,
-    /// A block of text on its way into gzip.
-    block: Vec<u8>,
+    /// By the number of the format.
+    made: [Made; 2],
 }
 
 /// One format of one report, as far as it was asked for.
@@ -46,8 +45,7 @@ struct Made {
 
 impl<P: Page> Scrape<P> {
     pub(super) fn new(page: P) -> Scrape<P> {
-        let (text, open) = (Made::default(), Made::default());
-        Scrape(Mutex::new(Inner { page, of: None, cut: 0, text, open, gzip: None, block: Vec::new() }))
+        Scrape(Mutex::new(Inner { page, of: None, counted: None, cut: 0, made: Default::default() }))
     }
 
     /// The answer to one scraper. `own` adds what is made for each, behind the report's own lines.
@@ -60,12 +58,10 @@ impl<P: Page> Scrape<P> {
         own(format, &mut end);
         end.extend_from_slice(format.end());
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(published) = published {
-            inner.turn_to(published, agent);
-        }
+        inner.turn_to(published);
         let pieces = match coding {
-            Coding::Identity => [inner.plain(format), end.into()],
-            Coding::Gzip => inner.packed(format, &end),
+            Coding::Identity => [inner.plain(format, published, agent), end.into()],
+            Coding::Gzip => inner.packed(format, published, agent, &end),
         };
         let mut answer = varying(typed(StatusCode::OK, format.content_type(), Pieces(pieces)));
         if coding == Coding::Gzip {
@@ -76,47 +72,55 @@ impl<P: Page> Scrape<P> {
 }
 
 impl<P: Page> Inner<P> {
-    /// Names a report that is new; rows that have no series are counted once.
-    fn turn_to(&mut self, published: &Published, agent: &Agent) {
-        if self.of == Some(published.at) {
-            return;
-        }
-        self.page.fill(&published.report);
-        agent.count_cut("same_labels", self.page.cut().saturating_sub(self.cut) as u64);
-        self.cut = self.page.cut();
-        self.of = Some(published.at);
-        for made in [&mut self.text, &mut self.open] {
+    /// What was made of an earlier report is not told any more.
+    fn turn_to(&mut self, published: Option<&Published>) {
+        let Some(at) = published.map(|published| published.at).filter(|at| self.of != Some(*at)) else { return };
+        self.of = Some(at);
+        for made in &mut self.made {
             (made.plain, made.packed) = (None, None);
         }
     }
 
-    fn plain(&mut self, format: Format) -> Bytes {
-        let Inner { page, text, open, .. } = self;
-        let made = if format == Format::Text { text } else { open };
-        if let Some(bytes) = &made.plain {
+    /// Names the report; rows that have no series are counted once.
+    fn fill(&mut self, published: Option<&Published>, agent: &Agent) {
+        let Some(published) = published else { return };
+        self.page.fill(&published.report);
+        if self.counted != Some(published.at) {
+            agent.count_cut("same_labels", self.page.cut().saturating_sub(self.cut) as u64);
+            (self.counted, self.cut) = (Some(published.at), self.page.cut());
+        }
+    }
+
+    fn plain(&mut self, format: Format, published: Option<&Published>, agent: &Agent) -> Bytes {
+        if let Some(bytes) = &self.made[format as usize].plain {
             return bytes.clone();
         }
+        self.fill(published, agent);
+        let made = &mut self.made[format as usize];
         let mut encoded = Vec::with_capacity(made.room + made.room / 8);
-        encode_in_blocks(page, format, &mut encoded, |_| {});
+        encode_in_blocks(&self.page, format, &mut encoded, |_| {});
+        self.page.empty();
         made.room = encoded.len();
+        encoded.shrink_to_fit();
         made.plain.insert(encoded.into()).clone()
     }
 
-    fn packed(&mut self, format: Format, end: &[u8]) -> [Bytes; 2] {
-        let Inner { page, text, open, gzip, block, .. } = self;
-        let made = if format == Format::Text { text } else { open };
-        let gzip = gzip.get_or_insert_with(Gzip::new);
-        if made.packed.is_none() {
-            let mut writer = gzip.begin(&mut made.blocks);
-            block.clear();
-            encode_in_blocks(page, format, block, |block| {
+    /// The deflater holds more than a third of a MiB, so it is made for each who asks and kept by nobody.
+    fn packed(&mut self, format: Format, published: Option<&Published>, agent: &Agent, end: &[u8]) -> [Bytes; 2] {
+        let mut gzip = Gzip::new();
+        if self.made[format as usize].packed.is_none() {
+            self.fill(published, agent);
+            let made = &mut self.made[format as usize];
+            let (mut writer, mut block) = (gzip.begin(&mut made.blocks), Vec::new());
+            encode_in_blocks(&self.page, format, &mut block, |block| {
                 writer.write(block);
                 block.clear();
             });
-            writer.write(block);
+            writer.write(&block);
             made.packed = Some(writer.finish());
+            self.page.empty();
         }
-        let beginning = made.packed.get_or_insert_default();
+        let beginning = self.made[format as usize].packed.get_or_insert_default();
         [beginning.bytes.clone(), gzip.end(beginning, end)]
     }
 }
@@ -171,7 +175,7 @@ mod tests {
         ] {
             for _ in 0..2 {
                 let [first, second] = [0, 1].map(|_| ask(&scrape, &published, &headers(accept, "gzip")));
-                assert!(scrape.0.lock().unwrap().text.plain.is_none(), "nobody asked for the plain text");
+                assert!(scrape.0.lock().unwrap().made[Format::Text as usize].plain.is_none(), "nobody asked for the plain text");
                 assert_eq!(first.body().0[0].as_ptr(), second.body().0[0].as_ptr(), "packed twice");
                 assert_eq!(
                     (&first.headers()[header::CONTENT_TYPE], &first.headers()[header::VARY]),

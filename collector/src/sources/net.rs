@@ -5,10 +5,11 @@
 //!
 //! The file stays open and is read again in place, one pread a tick. An open file keeps its name space alive even when the last process has gone, so it is closed in the
 //! first look that does not see a container of it. What its sockets did is told by four more files, which cost
-//! some 120 us together where `net/dev` costs 7: they are opened anew about one name space a look.
+//! some 120 us together where `net/dev` costs 7: they are opened anew about one name space a look. One whose containers rest is read at every sixth look.
 
 pub mod dev;
 pub mod processes;
+mod rest;
 pub mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -17,12 +18,15 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::identity::{CgroupPath, ContainerId};
 use crate::roots::{self, Roots};
 use crate::snapshot::{Gap, Net, Seen, Sockets, SourceName, State};
 use crate::sources::{Look, Owner, Reading, Space, SpaceOf, Spaces, Told};
+use crate::units::Stamp;
+use rest::Rest;
 
 /// What may be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,11 @@ struct Open {
     path: PathBuf,
     /// What it said last; lends its names.
     net: Net,
+    /// When that was.
+    at: Stamp,
+    /// How many of its interfaces were too many then.
+    cut: u64,
+    rest: Rest,
     /// A process that lives in it.
     pid: u32,
     /// Its sockets at their last turn.
@@ -95,6 +104,8 @@ struct Wanted<'a> {
     start: Option<u64>,
     path: Option<&'a CgroupPath>,
     pid: Option<u32>,
+    /// What it has run, and when that was read.
+    cpu: Option<(Duration, Stamp)>,
 }
 
 /// Sockets of few name spaces have their turn in every sixth look, those of many in every thirtieth (five minutes at the default interval): about one a look.
@@ -168,7 +179,8 @@ impl NetSpaces {
         }
         let place = if self.host == Some(space) { Place::Host } else { Place::Space(space) };
         if place != Place::Host && !self.open.contains_key(&space) && self.open.len() < self.settings.max_spaces {
-            self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, due: 0 });
+            let (net, at, rest) = Default::default();
+            self.open.insert(space, Open { file, path, net, at, cut: 0, rest, pid, sockets: None, due: 0 });
         }
         self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place, doubts: DOUBTS });
         self.unfound.remove(id);
@@ -190,7 +202,8 @@ impl NetSpaces {
         Ok((space, file, path))
     }
 
-    fn read(&mut self, gaps: &mut Vec<Gap>) -> (Vec<Space>, HashMap<u64, usize>) {
+    fn read(&mut self, wanted: &BTreeMap<&ContainerId, Wanted<'_>>, gaps: &mut Vec<Gap>) -> (Vec<Space>, HashMap<u64, usize>) {
+        let ran = rest::ran(&self.kept, wanted);
         let used: HashSet<u64> = self.kept.values().filter_map(|kept| kept.place.space()).collect();
         self.open.retain(|space, _| used.contains(space));
         let mut spaces = Vec::with_capacity(self.open.len());
@@ -198,28 +211,32 @@ impl NetSpaces {
         let (mut lost, mut cut, mut torn) = (Vec::new(), 0, 0);
         let every = (self.open.len() as u64).clamp(*SOCKETS_EVERY.start(), *SOCKETS_EVERY.end());
         for (&id, open) in &mut self.open {
-            let length = match read_again(&open.file, &mut self.bytes) {
-                Ok(length) => length,
-                Err(error) => {
-                    tracing::debug!(path = %open.path.display(), %error, "a network name space is looked for again");
-                    lost.push(id);
+            let passes = open.rest.passes(ran.get(&id).copied().flatten(), id, self.look);
+            if !passes || self.roots.recorded.is_some() {
+                let length = match read_again(&open.file, &mut self.bytes) {
+                    Ok(length) => length,
+                    Err(error) => {
+                        tracing::debug!(path = %open.path.display(), %error, "a network name space is looked for again");
+                        lost.push(id);
+                        continue;
+                    }
+                };
+                let dev = dev::parse(&self.bytes[..length], &open.net);
+                if dev.is_unknown() {
+                    open.rest = Rest::default();
+                    torn += 1;
                     continue;
                 }
-            };
-            let dev = dev::parse(&self.bytes[..length], &open.net);
-            if dev.is_unknown() {
-                torn += 1;
-                continue;
+                (open.net, open.cut, open.at) = (dev.net, dev.cut, self.roots.clock.now());
             }
-            open.net = dev.net;
-            cut += dev.cut;
+            cut += open.cut;
             if open.due <= self.look || self.roots.recorded.is_some() {
                 // Those that came in one look have their next turns in different ones.
                 open.due = self.look + if open.due == 0 { 1 + id % every } else { every };
                 open.read_sockets(id, &self.roots, &self.kept, &mut self.bytes);
             }
             places.insert(id, spaces.len());
-            spaces.push(Space { id, at: self.roots.clock.now(), net: open.net.clone(), sockets: open.sockets.clone() });
+            spaces.push(Space { id, at: open.at, net: open.net.clone(), sockets: open.sockets.clone() });
         }
         if cut > 0 {
             gaps.push(gap(format!("{cut} interfaces not counted: more than {} in one name space", dev::MOST_INTERFACES)));
@@ -272,7 +289,7 @@ impl Look for NetSpaces {
         let wanted = wanted(known);
         self.find(&wanted);
         let mut gaps = Vec::new();
-        let (spaces, places) = self.read(&mut gaps);
+        let (spaces, places) = self.read(&wanted, &mut gaps);
         let mut unread = 0_usize;
         let mut of = HashMap::with_capacity(self.kept.len());
         for (id, kept) in &self.kept {
@@ -310,6 +327,7 @@ fn wanted(known: &[Arc<Reading>]) -> BTreeMap<&ContainerId, Wanted<'_>> {
                     if let Owner::Container(id, _) = &group.owner {
                         let one = wanted.entry(id).or_default();
                         (one.start, one.path) = (Some(group.start), Some(&group.path));
+                        one.cpu = group.usage.cpu.map(|cpu| (cpu.is.time, cpu.at));
                     }
                 }
             }
@@ -382,9 +400,8 @@ mod tests {
 
     use super::*;
     use crate::roots::{Address, Clock, Endpoint, Faults, Layers, Recorded};
-    use crate::snapshot::{CgroupVersion, ContainerAbout, Docker, Limits, Role, Usage, Weights};
+    use crate::snapshot::{CgroupVersion, ContainerAbout, Cpu, Docker, Limits, Role, Usage, Weights};
     use crate::sources::{Containers, Group, Network, RuntimeContainer, Tree, Within};
-    use crate::units::Stamp;
 
     const HEAD: &str = "Inter-| Receive | Transmit\n face |bytes|bytes\n";
 
@@ -628,6 +645,41 @@ mod tests {
         retransmitted(20, 99);
         fs::remove_dir_all(proc.0.path().join("10")).unwrap();
         assert_eq!((0..6).filter_map(|_| seen(&mut spaces)).max(), Some(99));
+    }
+
+    #[test]
+    fn one_that_rests_has_its_turn_and_one_that_wakes_is_read_at_once() {
+        let proc = Proc::new();
+        proc.process(10, "0::/docker-aa.scope", 0);
+        proc.joins(20, "0::/docker-bb.scope", 10);
+        let mut spaces = NetSpaces::new(Roots { clock: Clock::Real, ..proc.roots() }, SETTINGS);
+        let (mut second, mut stamp) = (0, Stamp::default());
+        // Counters move at every look, whoever ran. What the look says, and whether it is of now by its figure; by its stamp it is then, too.
+        let mut look = |ran: [u64; 2]| {
+            second += 1;
+            proc.count(10, second);
+            let mut tree = tree(&[("aa", 1), ("bb", 1)]);
+            if let Some(Told::Tree(tree)) = &mut Arc::get_mut(&mut tree).unwrap().told {
+                for (group, ran) in tree.groups.iter_mut().zip(ran) {
+                    let cpu = Cpu { time: Duration::from_secs(ran), ..Cpu::default() };
+                    let at = Stamp { wall: None, boot: Some(Duration::from_secs(second)) };
+                    group.usage.cpu = Some(Seen { at, from: SourceName::Cgroup, is: cpu });
+                }
+            }
+            let Some(Told::Spaces(told)) = spaces.look(&[tree]).told else { panic!("nothing told") };
+            let [space] = &told.spaces[..] else { panic!("one name space") };
+            let is_new = space.net[0].received.bytes.0 == second;
+            assert_eq!(is_new, space.at != std::mem::replace(&mut stamp, space.at), "look {second}");
+            is_new
+        };
+        let read: Vec<usize> = (1..=20).filter(|_| look([5, 5])).collect();
+        assert!(read.starts_with(&[1, 2]) && (4..=6).contains(&read.len()) && read.windows(2).all(|two| two[1] - two[0] <= 6), "{read:?}");
+        for (at_rest, awake) in [([5, 5], [5, 6]), ([5, 6], [6, 6])] {
+            // Until its turn, so that the next look has none.
+            while !look(at_rest) {}
+            assert!(look(awake), "read at once, whichever of them wakes");
+            assert!(look(awake), "and once more");
+        }
     }
 
     #[test]

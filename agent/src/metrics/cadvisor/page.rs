@@ -178,6 +178,10 @@ impl Page for Cgroups {
         self.fill_machine(&report.host);
     }
 
+    fn empty(&mut self) {
+        self.blocks_mut().into_iter().for_each(Block::empty);
+    }
+
     fn blocks(&self) -> impl Iterator<Item = &Block> {
         let Cgroups { groups, failures, huge, devices, blkio, interfaces, disks, room, machine, version, pods, .. } = self;
         [groups, failures, huge, devices, blkio, interfaces, disks, room, machine, version, pods].into_iter()

@@ -79,6 +79,10 @@ impl Page for Node {
         }
     }
 
+    fn empty(&mut self) {
+        self.blocks_mut().into_iter().for_each(Block::empty);
+    }
+
     fn blocks(&self) -> impl Iterator<Item = &Block> {
         let Node { cpu, time, host, uname, disk, file_system, interface, link, .. } = self;
         [cpu, time, host, uname, disk, file_system, interface, link].into_iter()

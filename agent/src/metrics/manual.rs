@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::cadvisor;
+use super::families::backlog::BACKLOG;
 use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{AGENT, CONTAINER, ELSEWHERE, FILE_SYSTEM, GAP, HOST, HOST_PRICE_INFO, LEFT_OUT, OWN, SOURCE, VOLUME, WORKLOAD};
 use super::schema::{About, Family, Info, Kind, Label, Points, Table, Tier, Unit};
@@ -142,7 +143,7 @@ fn sections() -> Vec<Section> {
     sections.extend(table(&HOST));
     sections.push(told(&HOST_PRICE_INFO, "Host: price"));
     sections.extend([family(&MACHINE), family(&BLOCK_DEVICE), family(&MOUNT), family(&LINK)]);
-    sections.extend([family(&FILE_SYSTEM), family(&VOLUME), family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT)]);
+    sections.extend([family(&FILE_SYSTEM), family(&VOLUME), family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT), family(&BACKLOG)]);
     sections
 }
 

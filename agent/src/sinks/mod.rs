@@ -1,4 +1,5 @@
 //! Tells: each sink encodes frames or reports for one outside world.
 
+pub mod backlog;
 pub mod gzip;
 pub mod prometheus;

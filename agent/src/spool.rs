@@ -13,11 +13,11 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -33,6 +33,8 @@ const MOST_SEGMENT: u64 = 64 << 20;
 const RESERVE: u64 = 8 << 10;
 /// `cursors.json` is some hundred bytes.
 const MOST_CURSORS: u64 = 1 << 20;
+/// They are written in steps of this many bytes, a block of most disks.
+const CURSORS_ROOM: usize = 4 << 10;
 const CURSORS: &str = "cursors.json";
 const CURSORS_NEXT: &str = "cursors.json.next";
 const CURSORS_SCHEMA: &str = "tare.cursors/1";
@@ -59,7 +61,7 @@ struct Segment {
 }
 
 /// Where a record's payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     segment: u64,
     offset: u32,
@@ -309,13 +311,22 @@ impl Spool {
         Ok(())
     }
 
-    /// Says how far each reader is, all at once.
+    /// Says how far each reader is, all at once. The file that says it and the one that says it next take turns, so that it is possible on a full disk too.
     pub fn put_cursors(&mut self, cursors: Vec<Cursor>) -> Result<(), SpoolError> {
-        let path = self.folder.join(CURSORS_NEXT);
-        let text = serde_json::to_vec(&Cursors { schema: CURSORS_SCHEMA.into(), cursors }).expect("words and numbers can be written");
-        File::create(&path).and_then(|mut file| file.write_all(&text)).map_err(at(&path))?;
-        let to = self.folder.join(CURSORS);
-        fs::rename(&path, &to).map_err(at(&to))?;
+        let (path, to) = (self.folder.join(CURSORS_NEXT), self.folder.join(CURSORS));
+        let mut text = serde_json::to_vec(&Cursors { schema: CURSORS_SCHEMA.into(), cursors }).expect("words and numbers can be written");
+        text.resize(text.len().next_multiple_of(CURSORS_ROOM), b'\n');
+        let put = || {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            file.write_all_at(&text, 0)?;
+            file.set_len(text.len() as u64)
+        };
+        put().map_err(at(&path))?;
+        if renameat_with(CWD, &path, CWD, &to, RenameFlags::EXCHANGE).is_err() {
+            // There is none yet, or the file system cannot exchange two.
+            fs::rename(&path, &to).map_err(at(&to))?;
+            put().map_err(at(&path))?;
+        }
         self.unsynced = true;
         Ok(())
     }

@@ -86,3 +86,6 @@ impl Packed {
         size_of::<Packed>() + rows + self.families.iter().map(family).sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests;

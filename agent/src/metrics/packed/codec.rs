@@ -289,6 +289,3 @@ impl<'a> Rest<'a> {
         Ok(things)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -182,6 +182,8 @@ impl Keeper {
     /// Writes one frame to disk. `None`: the disk refuses, or it is lost for good.
     fn write(&mut self, number: u64, at: Timestamp, bytes: &[u8]) -> Option<Kept> {
         self.write_cursors();
+        // What nobody needs any more makes room.
+        self.forget(false);
         let may_write = self.refused.is_none_or(|then| then < self.shared.lock().pushed);
         match self.spool.as_mut().filter(|_| may_write)?.append(number, at.as_millisecond(), bytes) {
             Ok((place, cut)) => {
@@ -189,7 +191,6 @@ impl Keeper {
                 if let Some(cut) = cut {
                     self.shared.lock().queue.cut(cut);
                 }
-                self.forget(false);
                 self.accepted();
                 Some(Kept::Disk(place))
             }

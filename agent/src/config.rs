@@ -251,7 +251,8 @@ fn size(text: &str) -> Option<u64> {
 const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
 fn size_words(allowed: &RangeInclusive<u64>) -> String {
-    let word = |bytes: u64| SIZES.iter().find(|(_, by)| bytes.is_multiple_of(*by)).map_or_else(|| bytes.to_string(), |(unit, by)| format!("{}{unit}", bytes / by));
+    let word =
+        |bytes: u64| SIZES.iter().find(|(_, by)| bytes.is_multiple_of(*by)).map_or_else(|| bytes.to_string(), |(unit, by)| format!("{}{unit}", bytes / by));
     format!("allowed is \"{}\" to \"{}\", in KiB, MiB or GiB", word(*allowed.start()), word(*allowed.end()))
 }
 
@@ -314,9 +315,8 @@ impl Values {
         });
         let weights = self.read("cost.weights", |text| text.parse().map_err(|_| "allowed are two numbers from 0.000001 to 1000: \"9:1\"".into()));
         let state_folder = self.read("backlog.state", |text| optional(text, path));
-        let spool = self.read("backlog.spool", |text| {
-            Ok(if choice(text, &["outage", "always"])? == "always" { backlog::Writes::Always } else { backlog::Writes::Outage })
-        });
+        let spool = self
+            .read("backlog.spool", |text| Ok(if choice(text, &["outage", "always"])? == "always" { backlog::Writes::Always } else { backlog::Writes::Outage }));
         let patience = self.span("backlog.patience", second(1)..=second(3600));
         let memory = self.size("backlog.memory", 1 << 20..=16 << 30);
         let disk = self.size("backlog.disk", 1 << 20..=1 << 40);
@@ -344,15 +344,7 @@ impl Values {
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
             aws: aws::Settings { ecs: api?, tags: tags? },
             cost: cost::Settings { weights: weights? },
-            backlog: backlog::Settings {
-                state: state_folder?,
-                spool: spool?,
-                patience: patience?,
-                memory: memory?,
-                disk: disk?,
-                frames: frames?,
-                age: age?,
-            },
+            backlog: backlog::Settings { state: state_folder?, spool: spool?, patience: patience?, memory: memory?, disk: disk?, frames: frames?, age: age? },
         })
     }
 

@@ -111,12 +111,8 @@ impl Backlog {
     /// is logged and counted and no error. Sinks that were not there before begin with what comes.
     /// Errors: no thread can be started.
     pub fn open(settings: &Settings, sinks: &[&'static str], figures: BacklogFigures) -> io::Result<Backlog> {
-        let bounds = Bounds {
-            memory: usize::try_from(settings.memory).unwrap_or(usize::MAX),
-            frames: settings.frames,
-            age: settings.age,
-            patience: settings.patience,
-        };
+        let bounds =
+            Bounds { memory: usize::try_from(settings.memory).unwrap_or(usize::MAX), frames: settings.frames, age: settings.age, patience: settings.patience };
         let (spool, found, place) = open_spool(settings, sinks, &figures);
         let mut queue = queue(bounds, sinks, &found, &figures);
         if settings.spool == Writes::Always && spool.is_some() || !queue.is_empty() {

@@ -32,6 +32,13 @@ pub static BACKLOG: Family<()> = Family {
             "Reports that a sink may have sent twice: nobody heard whether the first was taken, because it took too long or Tare was killed.",
             Live(&[SINK]),
         ),
-        metric("backlog.errors", Unit::Of("error"), Counter, Standard, "What the disk of the backlog refused (open, write, read).", Live(&[label("what", "tare.what")])),
+        metric(
+            "backlog.errors",
+            Unit::Of("error"),
+            Counter,
+            Standard,
+            "What the disk of the backlog refused (open, write, read).",
+            Live(&[label("what", "tare.what")]),
+        ),
     ],
 };

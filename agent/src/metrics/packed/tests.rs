@@ -128,15 +128,7 @@ fn levels(values: &[Option<u64>], kind: Kind) -> Packed {
     let there: Vec<(usize, u64)> = values.iter().enumerate().filter_map(|(row, value)| Some((row, (*value)?))).collect();
     let rows = there.iter().map(|(row, _)| labels(&BTreeMap::from([("row".to_owned(), row.to_string())]))).collect();
     let points = there.iter().zip(0..).map(|((_, value), row)| Point { row, word: 0, value: Value::Count(*value) }).collect();
-    let about = Named {
-        otel: "x".into(),
-        prometheus: "x".into(),
-        unit: String::new(),
-        kind,
-        tier: Tier::Detail,
-        help: String::new(),
-        split: None,
-    };
+    let about = Named { otel: "x".into(), prometheus: "x".into(), unit: String::new(), kind, tier: Tier::Detail, help: String::new(), split: None };
     Packed { at: Timestamp::UNIX_EPOCH, rows, families: vec![PackedFamily { about: Arc::new(about), points, peaks: Vec::new() }] }
 }
 
@@ -185,16 +177,22 @@ fn a_schema_we_do_not_know_is_named_and_what_is_none_is_refused() {
 fn the_first_schema_is_read_for_ever() {
     let raw = [
         // 1 s and 5 ns; words
-        &[2, 10, 3][..], b"\x01a\x02be\x01c",
+        &[2, 10, 3][..],
+        b"\x01a\x02be\x01c",
         // one row: a = be; one family
-        &[1, 1, 0, 1, 1], b"\x03o.p\x03p_t\x01s", &[1, 2], b"\x01H\x01\x01w",
+        &[1, 1, 0, 1, 1],
+        b"\x03o.p\x03p_t\x01s",
+        &[1, 2],
+        b"\x01H\x01\x01w",
         // two words
-        &[2], b"\x01r\x01t",
+        &[2],
+        b"\x01r\x01t",
         // two points: word 0 count 300; word 1 1.5 s
         &[2, 0, 0, 0, 0xac, 2, 0, 1, 2, 1, 0x80, 0xca, 0xb5, 0xee, 1],
         // a peak of the second, from 1 usd to 0.5
         &[1, 1, 3, 2, 1, 0, 0, 0, 0, 0, 0, 0xe0, 0x3f],
-    ].concat();
+    ]
+    .concat();
     let about = Named {
         otel: "o.p".into(),
         prometheus: "p_t".into(),

@@ -11,15 +11,7 @@ use crate::metrics::agent::Agent;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn settings(state: Option<&Path>) -> Settings {
-    Settings {
-        state: state.map(Into::into),
-        spool: Writes::Outage,
-        patience: 30 * SECOND,
-        memory: 1 << 20,
-        disk: 4 << 20,
-        frames: 1000,
-        age: 3600 * SECOND,
-    }
+    Settings { state: state.map(Into::into), spool: Writes::Outage, patience: 30 * SECOND, memory: 1 << 20, disk: 4 << 20, frames: 1000, age: 3600 * SECOND }
 }
 
 fn open(settings: &Settings, sinks: &[&'static str]) -> (Backlog, Agent) {

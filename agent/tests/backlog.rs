@@ -2,6 +2,8 @@
 //!
 //! The lives are real processes: this program starts itself. What a sink's far end has taken is a file of numbers, a line each, that outlives them.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "all of it is tests")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,6 @@
 //! The keeper: a thread that lays frames up, on disk where it can, and gives them out again in the order in which the folder learns of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -64,9 +64,13 @@ impl Keeper {
     }
 
     /// The next job. Sinks come first; frames are laid up in their order.
-    fn wait(&mut self) -> Job {
-        let mut state = self.shared.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn wait(&self) -> Job {
+        let mut state = self.shared.lock();
         loop {
+            let left = self.written.map(|written| SYNC.saturating_sub(written.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Job::Sync;
+            }
             if state.closing {
                 // Who asks now is answered by the next life.
                 state.asks.clear();
@@ -90,15 +94,10 @@ impl Keeper {
             if state.queue.away && willing && (state.queue.moved || state.queue.is_empty() && !self.always) {
                 return Job::Empty;
             }
-            let Some(written) = self.written else {
-                state = self.shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-                continue;
+            state = match left {
+                None => self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
             };
-            let left = SYNC.saturating_sub(written.elapsed());
-            if left.is_zero() {
-                return Job::Sync;
-            }
-            state = self.shared.work.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
     }
 

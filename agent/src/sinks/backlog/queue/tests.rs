@@ -74,18 +74,18 @@ proptest! {
             let age = queue.items.back().zip(queue.items.front()).map(|(last, first)| last.at.duration_since(first.at).as_secs());
             prop_assert!(age.is_none_or(|age| age <= 100));
         }
-        for sink in 0..3 {
+        for (sink, taken) in taken.iter_mut().enumerate() {
             while let Some(next) = take(&mut queue, sink) {
                 queue.done(sink);
-                taken[sink].push(next);
+                taken.push(next);
             }
             prop_assert_eq!(queue.behind(sink), Behind { frames: 0, bytes: 0, oldest: None });
         }
         prop_assert!(queue.is_empty() && queue.memory() == 0);
         let lost = count(&mut queue);
-        for sink in 0..3 {
-            prop_assert!(taken[sink].is_sorted_by(|a, b| a < b), "in order, none twice: {:?}", taken[sink]);
-            prop_assert_eq!(taken[sink].len() as u64 + lost[sink], pushed, "{} is told of all", SINKS[sink]);
+        for ((taken, lost), sink) in taken.iter().zip(lost).zip(SINKS) {
+            prop_assert!(taken.is_sorted_by(|a, b| a < b), "in order, none twice: {:?}", taken);
+            prop_assert_eq!(taken.len() as u64 + lost, pushed, "{} is told of all", sink);
         }
     }
 }

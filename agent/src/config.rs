@@ -22,6 +22,7 @@ use collector::sources::{cgroup, imds, net};
 
 use crate::aws::services;
 use crate::metrics::choice::{Choice, Glob};
+use crate::sinks::backlog;
 use crate::{aws, cost, web};
 
 /// Every setting, its default and its explanation, as the user reads it.
@@ -62,6 +63,8 @@ pub struct Settings {
     pub aws: aws::Settings,
     /// `[cost]`
     pub cost: cost::Settings,
+    /// `[backlog]`
+    pub backlog: backlog::Settings,
 }
 
 /// What is written to standard error.
@@ -243,6 +246,21 @@ pub fn span_text(span: Duration) -> String {
     format!("{}{unit}", milliseconds / by)
 }
 
+/// Bytes: a whole number and one of `KiB`, `MiB`, `GiB`.
+fn size(text: &str) -> Option<u64> {
+    let (number, by) = SIZES.iter().find_map(|(unit, by)| Some((text.strip_suffix(unit)?, by)))?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(*by)
+}
+
+const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+fn size_words(allowed: &RangeInclusive<u64>) -> String {
+    let word =
+        |bytes: u64| SIZES.iter().find(|(_, by)| bytes.is_multiple_of(*by)).map_or_else(|| bytes.to_string(), |(unit, by)| format!("{}{unit}", bytes / by));
+    format!("allowed is \"{}\" to \"{}\", in KiB, MiB or GiB", word(*allowed.start()), word(*allowed.end()))
+}
+
 /// Turns values into settings and keeps what is wrong with them.
 struct Values {
     layers: Layers,
@@ -314,6 +332,14 @@ impl Values {
         let tares = self.list("ecs.discover", ecs_name);
         let tares_port = self.count("ecs.discover_port", 1..=usize::from(u16::MAX)).and_then(|port| u16::try_from(port).ok());
         let weights = self.read("cost.weights", |text| text.parse().map_err(|_| "allowed are two numbers from 0.000001 to 1000: \"9:1\"".into()));
+        let state_folder = self.read("backlog.state", |text| optional(text, path));
+        let spool = self
+            .read("backlog.spool", |text| Ok(if choice(text, &["outage", "always"])? == "always" { backlog::Writes::Always } else { backlog::Writes::Outage }));
+        let patience = self.span("backlog.patience", second(1)..=second(3600));
+        let memory = self.size("backlog.memory", 1 << 20..=16 << 30);
+        let disk = self.size("backlog.disk", 1 << 20..=1 << 40);
+        let frames = self.count("backlog.frames", 10..=1_000_000);
+        let age = self.span("backlog.age", second(60)..=second(30 * 24 * 3600));
         let whole = services::Settings { cluster: cluster.clone()?, every: cluster_every?, tares: tares?, port: tares_port? };
         Some(Settings {
             listen: listen?,
@@ -338,6 +364,7 @@ impl Values {
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
             aws: aws::Settings { ecs: api?, tags: tags?, cluster: (scope? == Scope::Cluster).then_some(whole) },
             cost: cost::Settings { weights: weights? },
+            backlog: backlog::Settings { state: state_folder?, spool: spool?, patience: patience?, memory: memory?, disk: disk?, frames: frames?, age: age? },
         })
     }
 
@@ -363,6 +390,10 @@ impl Values {
                 Err(format!("allowed is \"{}\" to \"{}\"", span_text(*allowed.start()), span_text(*allowed.end())))
             }
         })
+    }
+
+    fn size(&mut self, key: &str, allowed: RangeInclusive<u64>) -> Option<u64> {
+        self.read(key, |text| size(text).filter(|bytes| allowed.contains(bytes)).ok_or_else(|| size_words(&allowed)))
     }
 
     fn count(&mut self, key: &str, allowed: RangeInclusive<usize>) -> Option<usize> {

@@ -11,6 +11,7 @@ pub mod verdict;
 pub mod query;
 mod words;
 pub mod metrics;
+pub mod spool;
 pub mod sinks;
 pub mod aws;
 pub mod web;

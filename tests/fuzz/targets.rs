@@ -47,6 +47,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("settings", settings),
     ("filter", filter),
     ("recorded", recorded),
+    ("packed", packed),
+    ("segment", segment),
 ];
 
 /// No limit that a kernel writes as a huge number may look like a limit.
@@ -286,6 +288,38 @@ fn recorded(bytes: &[u8]) {
         fs::write(folder.join(name), bytes).expect("the folder is ours");
     }
     let _ = Roots::replay(&folder);
+}
+
+/// A frame that waited: bytes as they are, and as what is packed in good ones.
+fn packed(bytes: &[u8]) {
+    use tare::metrics::packed::codec::{Codec, Read, SCHEMA};
+    let mut codec = Codec::default();
+    let good = [&SCHEMA.to_le_bytes(), &*zstd::bulk::compress(bytes, 1).expect("memory to compress in is there")].concat();
+    for bytes in [bytes, &good] {
+        if let Ok(Read::Frame(frame)) = codec.read(bytes) {
+            let again = codec.write(&frame).expect("what is read is small enough to be written");
+            assert_eq!(codec.read(&again), Ok(Read::Frame(frame)), "what is read reads back");
+        }
+    }
+}
+
+/// A file of the spool that a former life left, and what another file of that folder says of cursors.
+fn segment(bytes: &[u8]) {
+    use tare::spool::{Spool, scan};
+    let scanned = scan(bytes, 1, None);
+    assert!(scanned.whole <= bytes.len() && scanned.records.is_sorted_by(|a, b| a.number < b.number), "{scanned:?}");
+    let folder = folder().join("spool");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the folder is ours");
+    fs::write(folder.join(format!("{:020}.seg", 1)), bytes).expect("the folder is ours");
+    fs::write(folder.join("cursors.json"), bytes).expect("the folder is ours");
+    let (spool, found) = Spool::open(&folder, 1 << 20).expect("the folder can be used, whatever is in it");
+    for record in &found.records {
+        assert_eq!(spool.read(record.place).map(|payload| payload.len()).ok(), Some(record.place.length()), "what was found is read");
+    }
+    drop(spool);
+    let (_, again) = Spool::open(&folder, 1 << 20).expect("it can be used again");
+    assert_eq!((again.records, again.torn), (found.records, 0), "what is torn is cut once");
 }
 
 /// A file of answers in our own folder.

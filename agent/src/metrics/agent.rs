@@ -1,8 +1,12 @@
 //! Tare's own live counters, built from the table's AGENT family. Handles are cheap to clone and safe to share.
 
+pub mod backlog;
+
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
 
 use collector::snapshot::SourceName;
+
+use backlog::BacklogFigures;
 
 use super::families::AGENT;
 use super::schema::{Metric, Points};
@@ -19,6 +23,8 @@ pub struct Agent {
     pub missed_ticks: IntCounter,
     /// Seconds from look to report.
     pub tick_duration: Histogram,
+    /// What waits for sinks that push.
+    pub backlog: BacklogFigures,
     requests: IntCounterVec,
     gaps: IntCounterVec,
     cut: IntCounterVec,
@@ -41,6 +47,7 @@ impl Agent {
             ticks: counter(ticks),
             missed_ticks: counter(missed_ticks),
             tick_duration: register(&registry, Histogram::with_opts(buckets)),
+            backlog: BacklogFigures::new(&registry),
             requests: counters(requests),
             gaps: counters(gaps),
             cut: counters(cut),

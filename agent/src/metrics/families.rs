@@ -2,6 +2,7 @@
 //!
 //! Not here, on purpose: [`LEFT_OUT`].
 
+pub mod backlog;
 pub mod cluster;
 pub mod machine;
 #[macro_use]

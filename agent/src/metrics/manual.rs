@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::cadvisor;
+use super::families::backlog::BACKLOG;
 use super::families::cluster::{CLUSTER, SERVICE, SERVICE_INFO, TASKS};
 use super::families::machine::{BLOCK_DEVICE, LINK, MACHINE, MOUNT};
 use super::families::{AGENT, CONTAINER, ELSEWHERE, FILE_SYSTEM, GAP, HOST, HOST_PRICE_INFO, LEFT_OUT, OWN, SOURCE, VOLUME, WORKLOAD};
@@ -145,7 +146,7 @@ fn sections() -> Vec<Section> {
     sections.extend([family(&MACHINE), family(&BLOCK_DEVICE), family(&MOUNT), family(&LINK)]);
     sections.extend([family(&FILE_SYSTEM), family(&VOLUME)]);
     sections.extend([told(&SERVICE_INFO, "Services of a cluster: what is known"), family(&SERVICE), family(&TASKS), family(&CLUSTER)]);
-    sections.extend([family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT)]);
+    sections.extend([family(&SOURCE), family(&GAP), family(&OWN), family(&AGENT), family(&BACKLOG)]);
     sections
 }
 

@@ -1,5 +1,9 @@
 //! A frame that stands alone: it names all it holds, so that it can wait for a far end, in memory or on disk, and be read by a later Tare.
 
+pub mod codec;
+pub mod pack;
+pub mod peaks;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -28,6 +32,8 @@ pub struct PackedFamily {
     pub about: Arc<Named>,
     /// In the order of the rows, no series twice.
     pub points: Vec<Point>,
+    /// How far levels and gauges went since the frame before, where it was further than the point says; in the order of the points.
+    pub peaks: Vec<Peak>,
 }
 
 /// What a metric is, in words.
@@ -59,3 +65,27 @@ pub struct Point {
     /// A real one is finite.
     pub value: Value,
 }
+
+/// The least and the most that a point was since the frame before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peak {
+    /// Which of the family's points.
+    pub point: u32,
+    /// Not more than the point.
+    pub least: Value,
+    /// Not less than the point.
+    pub most: Value,
+}
+
+impl Packed {
+    /// About how many bytes of memory it holds, what it shares with other frames included.
+    pub fn weight(&self) -> usize {
+        let words = |labels: &Labels| labels.0.iter().map(|(name, value)| 64 + name.len() + value.len()).sum::<usize>();
+        let rows: usize = self.rows.iter().map(|labels| 32 + words(labels)).sum();
+        let family = |family: &PackedFamily| 64 + family.points.capacity() * size_of::<Point>() + family.peaks.capacity() * size_of::<Peak>();
+        size_of::<Packed>() + rows + self.families.iter().map(family).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

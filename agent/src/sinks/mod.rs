@@ -1,5 +1,6 @@
 //! Tells: each sink encodes frames or reports for one outside world.
 
+pub mod backlog;
 pub mod discovery;
 pub mod gzip;
 pub mod prometheus;

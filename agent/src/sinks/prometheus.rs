@@ -10,6 +10,7 @@ use crate::cost::UsdPerHour;
 use crate::metrics::agent::Agent;
 use crate::metrics::choice::Choice;
 use crate::metrics::families::AGENT;
+use crate::metrics::families::backlog::BACKLOG;
 use crate::metrics::page::Page;
 use crate::metrics::schema::{About, Value};
 
@@ -93,7 +94,7 @@ pub fn encode_in_blocks(page: &impl Page, format: Format, out: &mut Vec<u8>, mut
 /// Appends Tare's own live counters.
 pub fn encode_own(agent: &Agent, choice: &Choice, format: Format, out: &mut Vec<u8>) {
     for family in agent.families() {
-        let about = AGENT.metrics.iter().map(|metric| &metric.about).find(|about| about.prometheus() == family.name());
+        let about = AGENT.metrics.iter().chain(BACKLOG.metrics).map(|metric| &metric.about).find(|about| about.prometheus() == family.name());
         let Some(about) = about.filter(|_| choice.keeps(family.name())) else { continue };
         format.head(about, family.name(), out);
         for metric in family.get_metric() {
@@ -260,6 +261,8 @@ mod tests {
         agent.count_request("/metrics", 200);
         agent.count_gap(collector::snapshot::SourceName::Docker);
         agent.count_cut("containers", 3);
+        agent.backlog.age.with_label_values(&["remote_write"]).set(0.5);
+        agent.backlog.dropped.with_label_values(&["remote_write", "age"]).inc();
         let print = |choice: &Choice, format| {
             let mut out = Vec::new();
             encode_own(&agent, choice, format, &mut out);
@@ -278,11 +281,13 @@ mod tests {
             "tare_agent_requests_total{code=\"200\",path=\"/metrics\"} 1",
             "tare_agent_gaps_total{source=\"docker\"} 1",
             "tare_agent_cut_total{reason=\"containers\"} 3",
+            "tare_backlog_age_seconds{sink=\"remote_write\"} 0.5",
+            "tare_backlog_dropped_total{reason=\"age\",sink=\"remote_write\"} 1",
         ] {
             assert!(text.lines().any(|printed| printed == line), "{line} is missing in\n{text}");
         }
         let families = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(families, AGENT.metrics.len(), "{text}");
+        assert_eq!(families, AGENT.metrics.len() + 2, "{text}");
         let choice = Choice::new(Vec::new(), vec![Glob("*_ticks_*".into())], Vec::new(), &[("team".into(), "x".into())]);
         let open = print(&choice, Format::OpenMetrics);
         assert!(open.contains("# TYPE tare_agent info\n") && open.contains("tare_agent_gaps_total{team=\"x\",source=\"docker\"} 1\n"), "{open}");

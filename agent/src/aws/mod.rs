@@ -3,6 +3,8 @@
 pub mod ecs;
 #[cfg(feature = "aws")]
 pub mod sdk;
+#[cfg(feature = "aws")]
+pub mod sign;
 
 use std::sync::Arc;
 

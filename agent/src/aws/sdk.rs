@@ -78,7 +78,7 @@ impl Api {
 }
 
 /// Where the machine has no list of whom to trust, as in an image made `FROM scratch`: a client with Mozilla's, which is built in. Else the SDK's own will do.
-fn https() -> Option<SharedHttpClient> {
+pub(super) fn https() -> Option<SharedHttpClient> {
     let is_bare = rustls_native_certs::load_native_certs().certs.is_empty();
     is_bare.then(built_in).flatten()
 }

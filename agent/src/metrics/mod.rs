@@ -7,6 +7,7 @@ pub mod choice;
 pub mod block;
 pub mod packed;
 pub mod page;
+pub mod pack;
 pub mod cadvisor;
 pub mod frame;
 pub mod node;

@@ -2,3 +2,6 @@
 
 pub mod gzip;
 pub mod prometheus;
+pub mod trust;
+pub mod post;
+pub mod remote_write;

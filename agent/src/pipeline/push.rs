@@ -15,8 +15,8 @@ use crate::sinks::remote_write::queue::{Queue, Recent};
 use crate::sinks::remote_write::send::{Pace, Sender};
 use crate::sinks::remote_write::{self, Auth, SINK, Sign};
 
-/// Frames that wait while the far end is away.
-const FRAMES: usize = 360;
+/// Frames that wait while the far end is away: of 1,000 containers each takes about a megabyte.
+const FRAMES: usize = 60;
 /// How long the end of the program waits for what is still to be sent.
 const FLUSH: Duration = Duration::from_secs(3);
 

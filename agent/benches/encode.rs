@@ -4,15 +4,21 @@
 mod made;
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use jiff::Timestamp;
 
 use tare::metrics::cadvisor::page::Cgroups;
+use tare::metrics::choice::Choice;
 use tare::metrics::frame::Frame;
+use tare::metrics::packed::pack::Packer;
 use tare::metrics::page::Page;
+use tare::metrics::schema::Tier;
 use tare::report::Report;
 use tare::sinks::gzip::{Blocks, Gzip};
 use tare::sinks::prometheus::{Format, encode, encode_in_blocks};
+use tare::sinks::remote_write::encode::{Encoder, SERIES, Version, Wanted};
 
 /// What one scrape that finds a new report takes, and what the others after it take.
 fn page(criterion: &mut Criterion, name: &str, report: &Report, mut page: impl Page) {
@@ -58,5 +64,40 @@ fn pages(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, pages);
+/// What it takes to push a report: to pack the frame, to write it in each version, and to compress that.
+fn push(criterion: &mut Criterion) {
+    let report = made::crowd(1000);
+    let (mut page, mut packer) = (Frame::new(), Packer::default());
+    page.fill(&report);
+    let [first, second] = [1, 2].map(|at| Arc::new(packer.pack(&page, Timestamp::from_second(at).expect("it is near 1970"))));
+    let mut encoder = Encoder::new(Wanted { tier: Tier::Detail, choice: Choice::default() }, vec![("team".into(), "x".into())]);
+    encoder.turn(Arc::clone(&first));
+    let mut group = criterion.benchmark_group(format!("remote write: 1000 containers, {} series", encoder.series()));
+    group.throughput(Throughput::Elements(encoder.series() as u64));
+    group.bench_function("pack", |bench| bench.iter(|| packer.pack(black_box(&page), first.at)));
+    group.bench_function("turn to the next frame", |bench| {
+        bench.iter(|| {
+            encoder.turn(Arc::clone(&second));
+            encoder.turn(Arc::clone(&first));
+        });
+    });
+    for version in [Version::One, Version::Two] {
+        let mut snappy = snap::raw::Encoder::new();
+        let mut all = |compress: bool| {
+            let (mut from, mut plain, mut packed) = (0, 0, 0);
+            while from < encoder.series() {
+                from = encoder.write(version, from, SERIES);
+                plain += encoder.body().len();
+                packed += if compress { snappy.compress_vec(encoder.body()).map_or(0, |packed| packed.len()) } else { 0 };
+            }
+            (plain, packed)
+        };
+        let (plain, packed) = all(true);
+        group.bench_function(format!("{version:?}: write {plain} bytes"), |bench| bench.iter(|| all(false)));
+        group.bench_function(format!("{version:?}: write and compress to {packed} bytes"), |bench| bench.iter(|| all(true)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, pages, push);
 criterion_main!(benches);

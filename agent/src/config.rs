@@ -3,6 +3,7 @@
 
 mod layers;
 mod metrics;
+mod remote_write;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,7 +24,7 @@ use collector::sources::{cgroup, imds, net};
 use crate::aws::services;
 use crate::metrics::choice::{Choice, Glob};
 use crate::sinks::backlog;
-use crate::{aws, cost, web};
+use crate::{aws, cost, sinks, web};
 
 /// Every setting, its default and its explanation, as the user reads it.
 pub const MANUAL: &str = include_str!("../tare.toml");
@@ -47,6 +48,8 @@ pub struct Settings {
     pub web: web::Settings,
     /// `[metrics]`
     pub metrics: Arc<Choice>,
+    /// `[remote_write]`; `None`: nothing is pushed.
+    pub remote_write: Option<sinks::remote_write::Settings>,
     /// `[host]`
     pub host: Host,
     /// `[cgroup]`
@@ -290,6 +293,7 @@ impl Values {
         let drop_labels = self.list("metrics.drop_labels", metrics::dropped_label);
         let external = self.list("metrics.external_labels", metrics::external_label);
         self.refuse_twice("metrics.external_labels", external.as_deref().unwrap_or_default());
+        let remote_write = self.remote_write(external.as_deref());
         let instance_type = self.read("host.instance_type", |text| optional(text, instance_type));
         let region = self.read("host.region", |text| optional(text, region));
         let state = self.read("host.state", path);
@@ -350,6 +354,7 @@ impl Values {
             log: Log { level: level?, format: format? },
             web: web::Settings { expose: expose?, hosts: hosts?, config_file: config_file? },
             metrics: Arc::new(Choice::new(globs(allow?), globs(deny?), drop_labels?, external.as_deref()?).tagged(tags.as_deref()?, external.as_deref()?)),
+            remote_write: remote_write?,
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },

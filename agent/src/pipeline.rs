@@ -1,5 +1,7 @@
 //! The clock: on every tick collect, report, publish. Starts and stops every task.
 
+mod push;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +33,7 @@ use crate::metrics::agent::Agent;
 use crate::platform::{Found, Hints};
 use crate::report::{Report, Reporter, SourceRow};
 use crate::web::{self, Guard, Published, Site};
+use push::Push;
 
 /// One look may take this share of the interval before it counts as late.
 const SHARE: f64 = 0.8;
@@ -205,6 +208,7 @@ fn jitter() -> Duration {
 pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl FnOnce(&Report), stop: impl Future<Output = ()>) -> Result<()> {
     let (publish, reports) = watch::channel(None);
     let server = start_server(settings, door, reports, Arc::clone(&agent), Some(settings.interval * 3))?;
+    let mut push = Push::start(settings, &agent)?;
     let mut engine = Engine::new(&live(settings), settings);
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -239,7 +243,13 @@ pub async fn run(settings: &Settings, door: Door, agent: Arc<Agent>, first: impl
         }
         speak(&agent, &mut gaps, &report.gaps);
         tell_platform(&mut place, report.host.platform.as_ref());
+        if let Some(push) = &mut push {
+            push.give(&report);
+        }
         publish.send_replace(Some(Published { report, at: started }));
+    }
+    if let Some(push) = push {
+        push.finish().await;
     }
     server.stop().await;
     Ok(())

@@ -20,6 +20,7 @@ mod openmetrics;
 mod program;
 mod prometheus;
 mod question;
+mod remote_write;
 mod rows;
 mod terminal;
 mod trials;

@@ -49,6 +49,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("recorded", recorded),
     ("packed", packed),
     ("segment", segment),
+    ("remote_write", remote_write),
 ];
 
 /// No limit that a kernel writes as a huge number may look like a limit.
@@ -278,6 +279,35 @@ fn filter(bytes: &[u8]) {
     match Filter::read(&String::from_utf8_lossy(bytes)) {
         Ok(filter) => assert_eq!(Filter::read(&filter.to_string()), Ok(filter), "what is read reads back"),
         Err(problem) => assert!(!problem.is_empty() && problem.len() < 2000, "what is refused is told why, in a few words"),
+    }
+}
+
+/// A line of a URL, and what a far end answered: lines of its status, of when to ask again, of how many samples it wrote; the rest is its body.
+fn remote_write(bytes: &[u8]) {
+    use tare::sinks::post::{Answer, Target};
+    use tare::sinks::remote_write::encode::Version;
+    use tare::sinks::remote_write::verdict::{Speech, Verdict, judge};
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.splitn(5, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    if let Ok(target) = Target::parse(line()) {
+        assert!(!target.host.is_empty() && !target.to_string().contains('@'), "{target:?}");
+    }
+    let mut answer = Answer { status: line().parse().unwrap_or(200), headers: Default::default(), text: String::new() };
+    for name in ["retry-after", "x-prometheus-remote-write-samples-written"] {
+        if let Ok(value) = line().parse() {
+            answer.headers.insert(name, value);
+        }
+    }
+    answer.text = line().to_owned();
+    for version in [None, Some(Version::One), Some(Version::Two)] {
+        match judge(Speech::of(version), 10, &answer, Default::default()) {
+            Verdict::Taken { written, but } => assert!(written == 10 || written < 10 && but.is_some(), "what is not written has a reason"),
+            Verdict::Again { after } => assert!(after.is_none_or(|after| after <= Duration::from_secs(300)) && answer.status >= 429, "a wait has an end"),
+            Verdict::Speak { .. } => assert!(version.is_none(), "what the settings say is spoken"),
+            Verdict::Refused { reason } => assert!(!reason.is_empty()),
+            Verdict::Smaller => {}
+        }
     }
 }
 

@@ -11,6 +11,8 @@ mod http;
 pub mod services;
 #[cfg(feature = "aws")]
 pub mod sdk;
+#[cfg(feature = "aws")]
+pub mod sign;
 
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 
 pub mod backlog;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
+use jiff::Timestamp;
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
 
 use collector::snapshot::SourceName;
 
@@ -28,7 +29,28 @@ pub struct Agent {
     requests: IntCounterVec,
     gaps: IntCounterVec,
     cut: IntCounterVec,
+    sinks: Sinks,
     registry: Registry,
+}
+
+/// What is counted about all sinks.
+#[derive(Clone)]
+struct Sinks {
+    requests: IntCounterVec,
+    samples: IntCounterVec,
+    dropped: IntCounterVec,
+    retries: IntCounterVec,
+    error_time: GaugeVec,
+    sent_time: GaugeVec,
+}
+
+/// What one sink counts.
+#[derive(Clone)]
+pub struct SinkFigures {
+    sink: &'static str,
+    all: Sinks,
+    samples: IntCounter,
+    retries: IntCounter,
 }
 
 impl Agent {
@@ -36,11 +58,15 @@ impl Agent {
     #[expect(clippy::new_without_default, reason = "counting starts at one place, on purpose")]
     pub fn new() -> Agent {
         let registry = Registry::new();
-        let [info, ticks, missed_ticks, tick_duration, requests, gaps, cut] = AGENT.metrics else {
+        let [info, ticks, missed_ticks, tick_duration, requests, gaps, cut, sinks @ ..] = AGENT.metrics else {
             unreachable!("the AGENT family has these seven, in this order");
+        };
+        let [sink_requests, samples, dropped, retries, error_time, sent_time] = sinks else {
+            unreachable!("and then these six about sinks");
         };
         let counter = |metric| register(&registry, IntCounter::with_opts(opts(metric)));
         let counters = |metric| register(&registry, IntCounterVec::new(opts(metric), &labels(metric)));
+        let gauges = |metric| register(&registry, GaugeVec::new(opts(metric), &labels(metric)));
         let buckets = HistogramOpts { common_opts: opts(tick_duration), buckets: TICK_BOUNDS.to_vec() };
         register(&registry, IntGaugeVec::new(opts(info), &labels(info))).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Agent {
@@ -51,6 +77,14 @@ impl Agent {
             requests: counters(requests),
             gaps: counters(gaps),
             cut: counters(cut),
+            sinks: Sinks {
+                requests: counters(sink_requests),
+                samples: counters(samples),
+                dropped: counters(dropped),
+                retries: counters(retries),
+                error_time: gauges(error_time),
+                sent_time: gauges(sent_time),
+            },
             registry,
         }
     }
@@ -70,9 +104,47 @@ impl Agent {
         self.cut.with_label_values(&[reason]).inc_by(things);
     }
 
+    /// What a sink of this name counts. What can be zero is there from the start.
+    pub fn sink(&self, sink: &'static str) -> SinkFigures {
+        let all = self.sinks.clone();
+        SinkFigures { sink, samples: all.samples.with_label_values(&[sink]), retries: all.retries.with_label_values(&[sink]), all }
+    }
+
     /// All of it as it stands now, sorted by name.
     pub fn families(&self) -> Vec<MetricFamily> {
         self.registry.gather()
+    }
+}
+
+impl SinkFigures {
+    /// A request was answered with this HTTP status, or `none`.
+    pub fn request(&self, code: &str) {
+        self.all.requests.with_label_values(&[self.sink, code]).inc();
+    }
+
+    /// Samples were taken.
+    pub fn taken(&self, samples: usize) {
+        self.samples.inc_by(samples as u64);
+    }
+
+    /// Samples were refused, for a reason in a word.
+    pub fn dropped(&self, reason: &'static str, samples: usize) {
+        self.all.dropped.with_label_values(&[self.sink, reason]).inc_by(samples as u64);
+    }
+
+    /// A request is sent again.
+    pub fn retry(&self) {
+        self.retries.inc();
+    }
+
+    /// A request failed just now.
+    pub fn failed(&self, now: Timestamp) {
+        self.all.error_time.with_label_values(&[self.sink]).set(now.as_duration().as_secs_f64());
+    }
+
+    /// All of a look's samples were sent, whether taken or refused.
+    pub fn done(&self, look: Timestamp) {
+        self.all.sent_time.with_label_values(&[self.sink]).set(look.as_duration().as_secs_f64());
     }
 }
 

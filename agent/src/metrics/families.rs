@@ -567,6 +567,33 @@ pub static AGENT: Family<()> = Family {
             "Things left out, each time one more is: cgroups and containers above the settings' bounds (cgroups, containers), services and tasks of a cluster above 5,000 and 20,000 (services, tasks), rows of what has ended above 2,000, or above 200 in a workload that goes on (ended), rows whose labels are those of another row (same_labels).",
             Live(&[label("reason", "tare.reason")]),
         ),
+        metric(
+            "sink.requests",
+            Unit::Of("request"),
+            Counter,
+            Standard,
+            "Requests that a sink sent, by the HTTP status of the answer; none where there was no answer.",
+            Live(&[SINK, label("code", "http.response.status_code")]),
+        ),
+        metric("sink.samples", Unit::Of("sample"), Counter, Essential, "Samples that the far end of a sink has taken.", Live(&[SINK])),
+        metric(
+            "sink.dropped",
+            Unit::Of("sample"),
+            Counter,
+            Essential,
+            "Samples that the far end of a sink refused for good, by reason; they are not sent again.",
+            Live(&[SINK, label("reason", "tare.reason")]),
+        ),
+        metric("sink.retries", Unit::Of("request"), Counter, Standard, "Requests of a sink that had to be sent again.", Live(&[SINK])),
+        metric("sink.error.time", Unit::Seconds, Gauge, Standard, "When a request of a sink last failed or was refused, since 1970.", Live(&[SINK])),
+        metric(
+            "sink.sent.time",
+            Unit::Seconds,
+            Gauge,
+            Essential,
+            "When the look was whose figures the far end of a sink was last sent, since 1970.",
+            Live(&[SINK]),
+        ),
     ],
 };
 
@@ -584,6 +611,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
 
 const SOURCE_NAME: Label = label("source", "tare.source");
 const STATE: Label = label("state", "tare.state");
+const SINK: Label = label("sink", "tare.sink");
 
 const CPU_LIMIT: &str = "The tightest CPU limit on it, its own or an ancestor's.";
 const MEMORY_LIMIT: &str = "The tightest memory limit on it, its own or an ancestor's.";

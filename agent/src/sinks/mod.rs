@@ -4,3 +4,6 @@ pub mod backlog;
 pub mod discovery;
 pub mod gzip;
 pub mod prometheus;
+pub mod trust;
+pub mod post;
+pub mod remote_write;

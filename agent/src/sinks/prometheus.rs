@@ -180,6 +180,23 @@ fn number(value: Value, out: &mut Vec<u8>) {
     }
 }
 
+/// The number that a reader makes of what [`encode`] prints: what is pushed is what is scraped, to the bit.
+pub fn as_read(value: Value) -> f64 {
+    /// Whole numbers below are numbers of a float, too, and one division rounds as a reader does.
+    const EXACT: u64 = 1 << 53;
+    match value {
+        Value::Count(count) => count as f64,
+        Value::Real(real) => real,
+        Value::Time(time) if time.as_nanos() < u128::from(EXACT) => time.as_nanos() as f64 / 1e9,
+        Value::Usd(rate) if rate.0.unsigned_abs() < EXACT => rate.0 as f64 / 1e9,
+        Value::Time(_) | Value::Usd(_) => {
+            let mut text = Vec::with_capacity(32);
+            number(value, &mut text);
+            std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).expect("it is a number of ours")
+        }
+    }
+}
+
 fn whole(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -216,6 +233,8 @@ fn billionths(mut part: u32, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::metrics::choice::Glob;
 
@@ -253,6 +272,24 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn what_is_pushed_is_what_is_scraped(
+            value in prop_oneof![
+                any::<u64>().prop_map(Value::Count),
+                any::<f64>().prop_filter("finite", |real| real.is_finite()).prop_map(Value::Real),
+                (0..=63u32, any::<u64>()).prop_map(|(by, nanos)| Value::Time(Duration::from_nanos(nanos >> by))),
+                (any::<u64>(), 0..1_000_000_000u32).prop_map(|(seconds, nanos)| Value::Time(Duration::new(seconds, nanos))),
+                (0..=63u32, any::<i64>()).prop_map(|(by, nanos)| Value::Usd(UsdPerHour(nanos >> by))),
+            ],
+        ) {
+            let mut out = Vec::new();
+            number(value, &mut out);
+            let read: f64 = String::from_utf8(out).unwrap().parse().unwrap();
+            prop_assert_eq!(as_read(value).to_bits(), read.to_bits());
+        }
+    }
+
     #[test]
     fn what_tare_counts_of_itself_is_printed() {
         let agent = Agent::new();
@@ -263,6 +300,11 @@ mod tests {
         agent.count_cut("containers", 3);
         agent.backlog.age.with_label_values(&["remote_write"]).set(0.5);
         agent.backlog.dropped.with_label_values(&["remote_write", "age"]).inc();
+        let sink = agent.sink("remote_write");
+        sink.request("204");
+        sink.dropped("too_old", 2);
+        sink.failed("1970-01-01T00:00:01.5Z".parse().unwrap());
+        sink.done("1970-01-01T00:00:02Z".parse().unwrap());
         let print = |choice: &Choice, format| {
             let mut out = Vec::new();
             encode_own(&agent, choice, format, &mut out);
@@ -283,6 +325,11 @@ mod tests {
             "tare_agent_cut_total{reason=\"containers\"} 3",
             "tare_backlog_age_seconds{sink=\"remote_write\"} 0.5",
             "tare_backlog_dropped_total{reason=\"age\",sink=\"remote_write\"} 1",
+            "tare_sink_requests_total{code=\"204\",sink=\"remote_write\"} 1",
+            "tare_sink_samples_total{sink=\"remote_write\"} 0",
+            "tare_sink_dropped_total{reason=\"too_old\",sink=\"remote_write\"} 2",
+            "tare_sink_error_time_seconds{sink=\"remote_write\"} 1.5",
+            "tare_sink_sent_time_seconds{sink=\"remote_write\"} 2",
         ] {
             assert!(text.lines().any(|printed| printed == line), "{line} is missing in\n{text}");
         }

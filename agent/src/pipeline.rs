@@ -19,7 +19,7 @@ use collector::sources::docker::sizes::DockerSizes;
 use collector::sources::docker::stats::DockerStats;
 use collector::sources::docker::{self, DockerSource};
 use collector::sources::ecs_agent::{self, EcsAgent};
-use collector::sources::ecs_task::{self, EcsTask};
+use collector::sources::ecs_task::EcsTask;
 use collector::sources::given::Given;
 use collector::sources::host::{self, HostFiles};
 use collector::sources::imds::Imds;
@@ -189,7 +189,7 @@ fn of_cluster(roots: &Roots, settings: &Settings, whole: &crate::aws::services::
     let region = settings.host.region.clone().or_else(|| region(|name| std::env::var(name).ok()).map(Into::into));
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
     if roots.ecs_task != Endpoint::NOWHERE && (whole.cluster.is_none() || region.is_none()) {
-        let seldom = ecs_task::Settings { every: Duration::from_secs(60), tags: Vec::new() };
+        let seldom = collector::sources::ecs_task::Settings { every: Duration::from_secs(60), tags: Vec::new() };
         sources.push(Box::new(EcsTask::new(roots.ecs_task.clone(), roots.clock, seldom)));
     }
     let api = crate::aws::sdk::Api::new(Vec::new(), None);

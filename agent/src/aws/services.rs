@@ -134,7 +134,14 @@ pub struct ClusterApi {
     tasks: Walk<OneTask>,
     /// What the last whole rounds said.
     told: Option<ClusterTold>,
-    known: (Option<Seen<Arc<[Service]>>>, Option<Seen<Arc<ClusterTasks>>>),
+    known: Known,
+}
+
+/// What is believed of the cluster.
+#[derive(Clone, Default)]
+struct Known {
+    services: Option<Seen<Arc<[Service]>>>,
+    tasks: Option<Seen<Arc<ClusterTasks>>>,
 }
 
 impl ClusterApi {
@@ -142,7 +149,7 @@ impl ClusterApi {
     pub fn new(api: Box<dyn Ask>, clock: Clock, region: Option<Arc<str>>, settings: Settings) -> ClusterApi {
         let (services, tasks) = (Walk::new(What::Services, settings.every), Walk::new(What::Tasks, settings.every));
         let cluster = settings.cluster.clone();
-        ClusterApi { api, clock, settings, region, cluster, services, tasks, told: None, known: (None, None) }
+        ClusterApi { api, clock, settings, region, cluster, services, tasks, told: None, known: Known::default() }
     }
 
     fn learn_of(&mut self, said: &[Arc<Reading>]) {
@@ -201,11 +208,11 @@ impl ClusterApi {
         let at = self.clock.now();
         let (services, tasks) = (self.services.whole(now), self.tasks.whole(now));
         if let Some(services) = services {
-            self.known.0 = Some(seen(at, by_name(services)));
+            self.known.services = Some(seen(at, by_name(services)));
             self.told = None;
         }
         if let Some(tasks) = tasks {
-            self.known.1 = Some(seen(at, Arc::new(counted(tasks, &self.settings.tares, self.settings.port))));
+            self.known.tasks = Some(seen(at, Arc::new(counted(tasks, &self.settings.tares, self.settings.port))));
             self.told = None;
         }
         if self.told.is_none() {
@@ -214,7 +221,7 @@ impl ClusterApi {
     }
 
     fn tell(&mut self, Place { region, cluster }: &Place) {
-        let (services, tasks) = self.known.clone();
+        let Known { services, tasks } = self.known.clone();
         let is_known = services.is_some() || tasks.is_some();
         let cut = Cut { services: self.services.cut, tasks: self.tasks.cut, ..Cut::default() };
         let cluster = || Arc::new(EcsCluster { name: Arc::clone(cluster), region: Arc::clone(region), services, tasks });
@@ -223,14 +230,9 @@ impl ClusterApi {
 
     fn reading(&mut self, place: &Place, now: Instant) -> Reading {
         // What nobody says any more is not known any more.
-        let lost = (self.known.0.is_some() && self.services.is_lost(now), self.known.1.is_some() && self.tasks.is_lost(now));
-        if lost.0 {
-            self.known.0 = None;
-        }
-        if lost.1 {
-            self.known.1 = None;
-        }
-        if lost != (false, false) {
+        let services = self.known.services.take_if(|_| self.services.is_lost(now));
+        let tasks = self.known.tasks.take_if(|_| self.tasks.is_lost(now));
+        if services.is_some() || tasks.is_some() {
             self.tell(place);
         }
         let Place { region, cluster } = place;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use collector::identity::Key;
-use collector::snapshot::{Device, Disk, Gap, Health, Interface, IoDevice, NetOwner, Own, SourceName, State, Task, TaskState, Traffic};
+use collector::snapshot::{About, Device, Disk, Gap, Health, Interface, IoDevice, NetOwner, Own, SourceName, State, Task, TaskState, Traffic};
 use collector::units::{Bytes, Cores, Limit, Ratio};
 use tare::cost::{Elsewhere, NodeCost, Origin, Otherwise, Part, Per, Price, PriceBasis, Size, UsdPerHour, What};
 use tare::metrics::agent::Agent;
@@ -549,6 +549,26 @@ fn what_is_not_wanted_is_not_told_and_all_else_is() {
         assert_eq!(names(&told), wanted);
         let lines: HashSet<&str> = all.lines().collect();
         assert!(told.lines().all(|line| lines.contains(line)));
+    }
+}
+
+/// cAdvisor by default tells no processes, the kubelet does.
+#[test]
+fn processes_are_told_as_cadvisor_does_on_each_platform() {
+    let globs = |all: &[&str]| all.iter().map(|glob| Glob((*glob).into())).collect::<Vec<_>>();
+    let mut on_kubernetes = made::crowd(1);
+    let pod = About { key: Key::Pod("8f2c".into()), ..About::clone(&on_kubernetes.workloads[0].seen.about) };
+    on_kubernetes.workloads[0].seen.about = Arc::new(pod);
+    for (report, allow, told) in [
+        (&made::crowd(1), &[][..], false),
+        (&on_kubernetes, &[], true),
+        (&made::crowd(1), &["container_*"], true),
+        (&made::crowd(1), &["container_cpu_*"], false),
+    ] {
+        let [_, cgroups, _] = chosen(report, Choice::new(globs(allow), Vec::new(), Vec::new(), &[]));
+        for name in ["container_processes", "container_threads", "container_file_descriptors", "container_ulimits_soft"] {
+            assert_eq!(names(&cgroups).contains(name), told, "{name} {allow:?}");
+        }
     }
 }
 

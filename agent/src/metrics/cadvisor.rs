@@ -30,7 +30,15 @@ pub struct Group {
     cpu: Option<Cpu>,
     memory: Option<Memory>,
     pressure: Option<Pressure>,
+    /// Unless it is to be left out: what cAdvisor calls the process metrics.
+    process: Option<Process>,
+}
+
+/// Processes and what bounds them.
+#[derive(Clone, Copy, Debug)]
+struct Process {
     threads: Option<u64>,
+    most_threads: Limit<u64>,
     processes: Option<u64>,
     files: Option<OpenFiles>,
 }
@@ -191,10 +199,10 @@ pub(super) static GROUP: Family<Group> = Family {
             "Time in which all tasks waited for a block device.",
             One(|g| full(pressure(g)?.io)),
         ),
-        metric("container_processes", Unit::Number, Gauge, "Processes.", One(|g| count(g.processes))),
-        metric("container_threads", Unit::Number, Gauge, "Processes and threads.", One(|g| count(g.threads))),
-        metric("container_threads_max", Unit::Number, Gauge, "How many there may be; 0 is no limit.", One(|g| count(none_is_zero(g.limits.pids)))),
-        metric("container_file_descriptors", Unit::Number, Gauge, "Open files of its processes.", One(|g| count(g.files?.open))),
+        metric("container_processes", Unit::Number, Gauge, "Processes.", One(|g| count(g.process?.processes))),
+        metric("container_threads", Unit::Number, Gauge, "Processes and threads.", One(|g| count(g.process?.threads))),
+        metric("container_threads_max", Unit::Number, Gauge, "How many there may be; 0 is no limit.", One(|g| count(none_is_zero(g.process?.most_threads)))),
+        metric("container_file_descriptors", Unit::Number, Gauge, "Open files of its processes.", One(|g| count(g.process?.files?.open))),
         metric(
             "container_ulimits_soft",
             Unit::Number,
@@ -397,7 +405,7 @@ fn health(group: &Group) -> Option<Value> {
 }
 
 fn open_files(group: &Group) -> Option<Value> {
-    match group.files?.limit {
+    match group.process?.files?.limit {
         Limit::Of(most) => Some(Value::Count(most)),
         Limit::Unlimited => Some(Value::Real(-1.0)),
         Limit::Unknown => None,

@@ -37,6 +37,11 @@ impl Choice {
         (self.allow.is_empty() || any(&self.allow)) && !any(&self.deny)
     }
 
+    /// Whether it names what is wanted: then nothing is left out by default.
+    pub fn names(&self) -> bool {
+        !self.allow.is_empty()
+    }
+
     /// Whether a label is left out.
     pub fn drops(&self, label: &str) -> bool {
         self.drop_labels.iter().any(|dropped| dropped == label)

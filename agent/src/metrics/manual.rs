@@ -117,7 +117,9 @@ The names, types and labels of cAdvisor 0.60, so that its boards and rules and t
 
 The network stands where its name space is: at the task or pod, else at the container. What has ended has no series. A figure nobody measured has none either,
 where cAdvisor prints 0: task states, load averages, the figures of single file systems and disks below the root, TCP and UDP sockets by state, perf, NUMA, resctrl
-and referenced memory. `kube_pod_info` is not cAdvisor's: the rules of the mixin ask it for the node, and what is no pod has it from here.
+and referenced memory. Processes, threads and open files (`container_processes`, `container_threads`, `container_threads_max`, `container_file_descriptors`,
+`container_ulimits_soft`) are told as there: on Kubernetes, as the kubelet does, and elsewhere, where cAdvisor leaves them out, once `metrics.allow` names metrics
+(`*` is all). `kube_pod_info` is not cAdvisor's: the rules of the mixin ask it for the node, and what is no pod has it from here.
 ";
 
 /// One heading of the manual.

@@ -2,6 +2,9 @@
 //!
 //! Pure but for what it remembers of each workload: its running hour and what was seen of it. Both go with the workload's row.
 
+mod place;
+mod tab;
+
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::mem::take;
@@ -12,13 +15,15 @@ use serde::{Deserialize, Serialize};
 
 use collector::identity::Key;
 use collector::snapshot::{Host, Launch, Scope};
-use collector::units::{Bytes, Cores, Ratio, Stamp};
+use collector::units::{Bytes, Ratio, Stamp};
 
+use self::place::Place;
+use self::tab::Tab;
 use super::book::{Book, Instance};
-use super::equivalent::{Need, Seen, need};
-use super::fargate::{self, Platform, Prices};
-use super::split::{Amounts, Hour, Look, Mean, Node, Split, Weights};
-use super::{Bill, Cost, Elsewhere, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Region, Size, UsdPerHour, What, ec2, pod, task};
+use super::equivalent::{Need, need};
+use super::fargate::{self, Platform};
+use super::split::{Amounts, Hour, Mean, Node, Split, Weights};
+use super::{Bill, Cost, Item, NodeCost, Otherwise, Part, Per, Price, PriceBasis, Size, UsdPerHour, What, pod, task};
 
 /// The `[cost]` section of the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -297,111 +302,6 @@ struct Team {
     leader: usize,
     members: usize,
     need: Result<Need, (usize, &'static str)>,
-}
-
-/// One workload's memory.
-struct Tab {
-    key: Key,
-    /// It ran at the last look, so the time since is its own.
-    ran: bool,
-    hour: Hour,
-    means: (Mean, Mean),
-    seen: Seen,
-    why: Option<Arc<str>>,
-}
-
-impl Tab {
-    fn new(key: Key) -> Tab {
-        Tab { key, ran: false, hour: Hour::default(), means: Default::default(), seen: Seen::default(), why: None }
-    }
-
-    /// Adds a look and returns what is charged.
-    fn look(&mut self, item: &Item<'_>, span: Duration, in_this_hour: Duration) -> Amounts {
-        let ran = std::mem::replace(&mut self.ran, item.runs);
-        if !item.runs {
-            self.means = Default::default();
-            return Amounts::default();
-        }
-        let host_process = is_host_process(item);
-        let asked = if host_process { Default::default() } else { item.asked };
-        let cores = item.cores.filter(|cores| cores.0.is_finite() && cores.0 >= 0.0);
-        let look = Look { asked_cores: asked.cores, asked_memory: asked.memory, cores, memory: item.memory };
-        if ran {
-            self.hour.add(&look, in_this_hour);
-        }
-        if !host_process {
-            self.seen.add(cores, item.memory, if ran { span } else { Duration::ZERO });
-        }
-        self.means = self.hour.means(&look);
-        Amounts { nanocores: self.means.0.taken(), bytes: self.means.1.taken() }
-    }
-}
-
-/// Where prices come from: looked up once for each instance type, region and architecture.
-struct Place {
-    kind: Option<Arc<str>>,
-    said: Option<Arc<str>>,
-    arch: Option<Arc<str>>,
-    region: Region,
-    instance: Result<Instance, Arc<str>>,
-    fargate: Result<(Platform, Prices), Arc<str>>,
-    /// The architecture in Fargate's words, else in the machine's.
-    arch_there: Arc<str>,
-    break_even: Option<Ratio>,
-}
-
-impl Place {
-    fn is_of(&self, host: &Host) -> bool {
-        self.kind == host.instance.kind && self.said == host.instance.region && self.arch == host.arch
-    }
-
-    fn find(book: &Book, host: &Host, region_from_env: Option<&Arc<str>>) -> Place {
-        let said = host.instance.region.as_ref().or(region_from_env);
-        let region = Region { name: said.cloned().unwrap_or_else(|| "us-east-1".into()), assumed: said.is_none() };
-        let instance: Result<Instance, Arc<str>> = match &host.instance.kind {
-            Some(kind) => book.instance(kind, &region.name).map_err(|why| why.to_string().into()),
-            None => Err("not EC2, or its metadata service does not answer: set host.instance_type".into()),
-        };
-        let platform = match &host.arch {
-            Some(arch) => Platform::named(arch).ok_or_else(|| format!("Fargate has no {arch}").into()),
-            None => instance.as_ref().map(|instance| instance.platform).map_err(|_| Arc::from("the machine's architecture is not known")),
-        };
-        let arch_there =
-            platform.as_ref().map_or_else(|_: &Arc<str>| host.arch.clone().unwrap_or_else(|| "unknown".into()), |platform| platform.as_str().into());
-        let fargate = platform.and_then(|platform| Ok((platform, book.fargate(&region.name, platform).map_err(|why| Arc::from(why.to_string()))?)));
-        // Fargate has no GPU: against an instance with one the comparison would say nothing.
-        let break_even = instance.as_ref().ok().filter(|instance| instance.gpus == 0).and_then(|instance| {
-            let prices = book.fargate(&region.name, instance.platform).ok()?;
-            ec2::break_even(instance.price.usd, instance.vcpu, instance.memory, &prices)
-        });
-        Place {
-            kind: host.instance.kind.clone(),
-            said: host.instance.region.clone(),
-            arch: host.arch.clone(),
-            region,
-            instance,
-            fargate,
-            arch_there,
-            break_even,
-        }
-    }
-
-    fn cost(&self, weights: Weights) -> NodeCost {
-        let instance = self.instance.as_ref();
-        NodeCost {
-            price: instance.ok().map(|instance| instance.price.clone()),
-            capacity: instance.ok().map(|instance| Size { cores: Cores(f64::from(instance.vcpu)), memory: instance.memory }),
-            weights: Some(weights),
-            why_no_price: instance.err().cloned(),
-            region: Some(self.region.clone()),
-            break_even: self.break_even,
-            ..NodeCost::default()
-        }
-    }
-
-    fn fargate(&self, size: Option<Size>) -> Elsewhere {
-        Elsewhere::Fargate { arch: self.arch_there.clone(), size }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use super::*;
 use collector::snapshot::{About, Asked, Instance as Ec2, Limits};
-use collector::units::Limit;
+use collector::units::{Cores, Limit};
 use proptest::prelude::*;
 
 use crate::cost::Basis;

@@ -1,9 +1,9 @@
 use std::fs;
 
 use super::*;
-use crate::roots::{Address, Clock, Endpoint, Faults, Layers, Recorded};
+use crate::roots::{Faults, Recorded};
 use crate::snapshot::{CgroupVersion, ContainerAbout, Docker, Limits, Role, Usage, Weights};
-use crate::sources::{Containers, Group, Network, RuntimeContainer, Tree, Within};
+use crate::sources::{Containers, Group, RuntimeContainer, Tree, Within};
 use crate::units::Stamp;
 
 const HEAD: &str = "Inter-| Receive | Transmit\n face |bytes|bytes\n";
@@ -42,17 +42,7 @@ impl Proc {
     }
 
     fn roots(&self) -> Roots {
-        Roots {
-            proc: Layers(vec![self.0.path().into()]),
-            sys: Layers(vec![]),
-            sys_mounted_at: "/sys".into(),
-            docker: Address::Nowhere,
-            imds: Address::Nowhere,
-            ecs_task: Endpoint::NOWHERE,
-            ecs_agent: Vec::new(),
-            clock: Clock::Fixed(Stamp::default()),
-            recorded: None,
-        }
+        Roots::folders(self.0.path(), "/nowhere")
     }
 
     fn spaces(&self) -> NetSpaces {
@@ -78,21 +68,8 @@ fn tree(containers: &[(&str, u64)]) -> Arc<Reading> {
 
 fn docker(containers: &[(&str, u32)]) -> Arc<Reading> {
     let one = |(id, pid): &(&str, u32)| {
-        Arc::new(RuntimeContainer {
-            about: Arc::new(ContainerAbout { id: (*id).into(), name: None, image: None, digest: None, compose: None, role: Role::App }),
-            task: None,
-            state: State::Running,
-            health: None,
-            restarts: None,
-            exit: None,
-            oom: None,
-            started: None,
-            ended: None,
-            pid: Some(*pid),
-            network: Network::Unknown,
-            asked: Default::default(),
-            limits: Limits::default(),
-        })
+        let about = Arc::new(ContainerAbout { id: (*id).into(), name: None, image: None, digest: None, compose: None, role: Role::App });
+        Arc::new(RuntimeContainer { pid: Some(*pid), ..RuntimeContainer::new(about, State::Running) })
     };
     let docker = Arc::new(Docker { version: "26".into(), api: "1.45".into(), root: None });
     told(SourceName::Docker, Told::Docker(Containers { docker: Some(docker), containers: containers.iter().map(one).collect(), cut: 0 }))

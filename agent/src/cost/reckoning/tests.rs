@@ -1,3 +1,5 @@
+//! Bills of machines, projects and tasks, and the law that money adds up.
+
 use super::*;
 use collector::snapshot::{About, Asked, Instance as Ec2, Limits};
 use collector::units::{Cores, Limit};

@@ -1,3 +1,5 @@
+//! A folder that stands for `/proc`: who is found, read, lost and counted once.
+
 use std::fs;
 
 use super::*;

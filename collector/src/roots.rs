@@ -192,6 +192,21 @@ impl Roots {
         }
     }
 
+    /// Two folders that stand for `/proc` and `/sys`, as if they were the machine; nobody to ask, and time stands still.
+    pub fn folders(proc: impl Into<PathBuf>, sys: impl Into<PathBuf>) -> Roots {
+        Roots {
+            proc: Layers(vec![proc.into()]),
+            sys: Layers(vec![sys.into()]),
+            sys_mounted_at: "/sys".into(),
+            docker: Address::Nowhere,
+            imds: Address::Nowhere,
+            ecs_task: Endpoint::NOWHERE,
+            ecs_agent: Vec::new(),
+            clock: Clock::Fixed(Stamp::default()),
+            recorded: None,
+        }
+    }
+
     /// The looks of a recorded host, in order: `DIR/t0`, `DIR/t1`, … over `DIR`, or `DIR` alone.
     /// Errors: the folder or one of its JSON files cannot be read; it holds nothing of a host.
     pub fn replay(dir: &Path) -> Result<Vec<Roots>, Error> {

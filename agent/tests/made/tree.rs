@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use collector::roots::{Address, Clock, Endpoint, Layers, Roots};
+use collector::roots::{Clock, Roots};
 use collector::sources::cgroup::{Cgroups, Settings};
 
 /// What a busy container's files say.
@@ -43,17 +43,7 @@ pub fn host(containers: usize) -> io::Result<(tempfile::TempDir, Roots)> {
             write(&format!("sys/fs/cgroup/docker/{n:064x}"), name, text)?;
         }
     }
-    let roots = Roots {
-        proc: Layers(vec![below("proc")]),
-        sys: Layers(vec![below("sys")]),
-        sys_mounted_at: "/sys".into(),
-        docker: Address::Nowhere,
-        imds: Address::Nowhere,
-        ecs_task: Endpoint::NOWHERE,
-        ecs_agent: Vec::new(),
-        clock: Clock::Real,
-        recorded: None,
-    };
+    let roots = Roots { clock: Clock::Real, ..Roots::folders(below("proc"), below("sys")) };
     Ok((folder, roots))
 }
 

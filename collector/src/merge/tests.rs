@@ -82,21 +82,8 @@ fn ended(group: Group, from: f64, to: f64) -> Ended {
 }
 
 fn named(id: &str, name: &str) -> RuntimeContainer {
-    RuntimeContainer {
-        about: Arc::new(ContainerAbout { id: id.into(), name: Some(name.into()), image: None, digest: None, compose: None, role: Role::App }),
-        task: None,
-        state: State::Running,
-        health: None,
-        restarts: None,
-        exit: None,
-        oom: None,
-        started: None,
-        ended: None,
-        pid: None,
-        network: Network::Own,
-        asked: Asked::default(),
-        limits: Limits::default(),
-    }
+    let about = Arc::new(ContainerAbout { id: id.into(), name: Some(name.into()), image: None, digest: None, compose: None, role: Role::App });
+    RuntimeContainer { network: Network::Own, ..RuntimeContainer::new(about, State::Running) }
 }
 
 fn docker(containers: Vec<RuntimeContainer>) -> Arc<Reading> {

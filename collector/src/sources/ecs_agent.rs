@@ -13,12 +13,12 @@ use serde::Deserialize;
 use super::docker::answers::is_id;
 use super::lenient::{Object, Rows, Text};
 use super::probe::Probe;
-use super::{Network, Owner, Reading, RuntimeContainer, Source, Tasks, Told, ToldTask};
+use super::{Owner, Reading, RuntimeContainer, Source, Tasks, Told, ToldTask};
 use crate::error::Error;
 use crate::http::Client;
 use crate::identity::{ContainerId, TaskArn, is_name, short_name};
 use crate::roots::{Address, Clock};
-use crate::snapshot::{Asked, ContainerAbout, Gap, Limits, Role, SourceName, State, Task, TaskState};
+use crate::snapshot::{ContainerAbout, Gap, Role, SourceName, State, Task, TaskState};
 use crate::units::Stamp;
 
 /// Where the agent listens.
@@ -276,21 +276,8 @@ impl ContainerAnswer {
         let id = self.docker_id.0.as_deref().filter(|id| is_id(id)).map(ContainerId::from)?;
         let name = self.name.0.clone();
         let role = name.as_deref().map_or(Role::Unknown, Role::of_ecs_name);
-        Some(Arc::new(RuntimeContainer {
-            about: Arc::new(ContainerAbout { id, name, image: self.image.0.clone(), digest: self.image_id.0.clone(), compose: None, role }),
-            task: None,
-            state: State::Running,
-            health: None,
-            restarts: None,
-            exit: None,
-            oom: None,
-            started: None,
-            ended: None,
-            pid: None,
-            network: Network::Unknown,
-            asked: Asked::default(),
-            limits: Limits::default(),
-        }))
+        let about = Arc::new(ContainerAbout { id, name, image: self.image.0.clone(), digest: self.image_id.0.clone(), compose: None, role });
+        Some(Arc::new(RuntimeContainer::new(about, State::Running)))
     }
 }
 
@@ -300,7 +287,7 @@ mod tests {
 
     use super::*;
     use crate::STALE;
-    use crate::snapshot::{CgroupVersion, Usage, Weights};
+    use crate::snapshot::{CgroupVersion, Limits, Usage, Weights};
     use crate::sources::metadata::{Answer, Service};
     use crate::sources::{Containers, Group, Tree};
 

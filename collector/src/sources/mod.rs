@@ -322,6 +322,27 @@ pub struct RuntimeContainer {
     pub limits: Limits,
 }
 
+impl RuntimeContainer {
+    /// A container of which nothing more is known.
+    pub fn new(about: Arc<ContainerAbout>, state: State) -> RuntimeContainer {
+        RuntimeContainer {
+            about,
+            task: None,
+            state,
+            health: None,
+            restarts: None,
+            exit: None,
+            oom: None,
+            started: None,
+            ended: None,
+            pid: None,
+            network: Network::Unknown,
+            asked: Asked::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// `HostConfig.NetworkMode`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {

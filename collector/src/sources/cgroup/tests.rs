@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::roots::{Address, Endpoint, Layers};
 use crate::snapshot::{Device, HugePages, IoDevice, Stall};
-use crate::units::{Bytes, Cores, Limit, Stamp};
+use crate::units::{Bytes, Cores, Limit};
 
 const A: &str = "3d1d9521b26e77f4fa2b9401be3fd84f09dac9c9554d1f28e0ddf61c6f3075e5";
 const B: &str = "cce2ebcc24e2d5436634d4b855d71a4204eaca1fb3733bb33a5522623d174d64";
@@ -74,18 +73,7 @@ impl HostFolder {
 
     /// The folder as if it were the machine: descriptors stay open, inode numbers count.
     fn live(&self) -> Roots {
-        let folder = |name: &str| Layers(vec![self.0.path().join(name)]);
-        Roots {
-            proc: folder("proc"),
-            sys: folder("sys"),
-            sys_mounted_at: "/sys".into(),
-            docker: Address::Nowhere,
-            imds: Address::Nowhere,
-            ecs_task: Endpoint::NOWHERE,
-            ecs_agent: Vec::new(),
-            clock: Clock::Fixed(Stamp::default()),
-            recorded: None,
-        }
+        Roots::folders(self.0.path().join("proc"), self.0.path().join("sys"))
     }
 }
 

@@ -151,20 +151,12 @@ impl Row {
     pub(super) fn container(&self) -> Option<RuntimeContainer> {
         let labels = self.labels.as_ref();
         let (compose, ecs) = (labels.and_then(Labels::compose), labels.and_then(Labels::ecs));
+        let about = Arc::new(about(self.id()?, self.name(), self.image.0.clone(), self.image_id.0.clone(), compose, ecs.as_ref()));
         Some(RuntimeContainer {
-            about: Arc::new(about(self.id()?, self.name(), self.image.0.clone(), self.image_id.0.clone(), compose, ecs.as_ref())),
             task: ecs.map(|ecs| ecs.task),
-            state: self.state()?,
             health: self.health(),
-            restarts: None,
-            exit: None,
-            oom: None,
-            started: None,
-            ended: None,
-            pid: None,
             network: network(self.host_config.as_ref().map_or("", |host| host.network_mode.as_str())),
-            asked: Asked::default(),
-            limits: Limits::default(),
+            ..RuntimeContainer::new(about, self.state()?)
         })
     }
 
@@ -339,19 +331,12 @@ pub(super) fn spoken(id: ContainerId, words: &HashMap<String, String>) -> Spoken
 /// How a container ended that was never asked for.
 pub(super) fn ended(Spoken { about, task }: Spoken, started: Option<Timestamp>, ended: Timestamp, exit: Option<i64>, oom: bool) -> RuntimeContainer {
     RuntimeContainer {
-        about,
         task,
-        state: State::Exited,
-        health: None,
-        restarts: None,
         exit,
         oom: oom.then_some(true),
         started: started.filter(|started| *started <= ended),
         ended: Some(ended),
-        pid: None,
-        network: Network::Unknown,
-        asked: Asked::default(),
-        limits: Limits::default(),
+        ..RuntimeContainer::new(about, State::Exited)
     }
 }
 

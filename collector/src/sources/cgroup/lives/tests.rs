@@ -8,7 +8,7 @@ use super::burst::{Life, STEP, pace};
 use super::watcher::{Watcher, persist};
 use super::*;
 use crate::identity::{Owner, Within};
-use crate::roots::{Address, Clock, Endpoint, Layers, Roots};
+use crate::roots::{Clock, Roots};
 use crate::sources::cgroup::{Cgroups, Settings, mounts};
 use crate::sources::{Look, Told};
 use crate::units::{Bytes, Stamp};
@@ -53,18 +53,7 @@ impl HostFolder {
     }
 
     fn roots(&self) -> Roots {
-        let folder = |name: &str| Layers(vec![self.0.path().join(name)]);
-        Roots {
-            proc: folder("proc"),
-            sys: folder("sys"),
-            sys_mounted_at: "/sys".into(),
-            docker: Address::Nowhere,
-            imds: Address::Nowhere,
-            ecs_task: Endpoint::NOWHERE,
-            ecs_agent: Vec::new(),
-            clock: Clock::Fixed(Stamp::default()),
-            recorded: None,
-        }
+        Roots::folders(self.0.path().join("proc"), self.0.path().join("sys"))
     }
 
     fn files(&self) -> Files {

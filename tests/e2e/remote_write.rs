@@ -126,7 +126,7 @@ impl Pushing {
         let pace = Pace { first: Duration::from_millis(10), most: Duration::from_millis(100) };
         let sender = Sender::new(settings, None, agent.sink(SINK), pace).unwrap();
         let frames = Arc::clone(&queue);
-        runtime.spawn(async move { match sender.run(&*frames).await {} });
+        runtime.spawn(async move { match sender.run(&frames).await {} });
         Pushing { runtime, queue, agent }
     }
 

@@ -228,7 +228,7 @@ fn start(settings: Settings, most: usize, signer: Option<Arc<dyn Sign>>) -> (Arc
     let pace = Pace { first: Duration::from_millis(1), most: Duration::from_millis(8) };
     let sender = Sender::new(settings, signer, agent.sink(SINK), pace).unwrap();
     let frames = Arc::clone(&queue);
-    tokio::spawn(async move { match sender.run(&*frames).await {} });
+    tokio::spawn(async move { match sender.run(&frames).await {} });
     (queue, agent)
 }
 

@@ -12,7 +12,7 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import mock
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 REGION, ACCOUNT, CLUSTER = "us-east-1", "123456789012", "shop"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret/of+nobody"}
@@ -90,7 +90,7 @@ def unsigned(request, service, body):
     if missing:
         return f"not signed: {sorted(missing)}"
     auth = SigV4Auth(Credentials(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"]), service, REGION)
-    same = AWSRequest("POST", f"http://{request.headers['Host']}{request.path}", data=body, headers={name: request.headers[name] for name in signed})
+    same = AWSRequest("POST", f"http://{request.headers['Host']}{urlsplit(request.path).path}", data=body, headers={name: request.headers[name] for name in signed})
     now = datetime.datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
     same.context["timestamp"] = request.headers["X-Amz-Date"]
     with mock.patch.object(auth, "headers_to_sign", lambda asked: headers(asked, signed)):
@@ -253,17 +253,19 @@ def tare_asks_aws(program):
     with ExitStack() as stack:
         url, instance, task = stack.enter_context(moto())
 
-        def start(refuse=(), **variables):
+        def start(refuse=(), ends=("AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_EC2"), **variables):
             calls = Calls(task, refuse)
-            proxy = stack.enter_context(serving(calls.handler(url)))
-            ends = {"AWS_ENDPOINT_URL_ECS": proxy, "AWS_ENDPOINT_URL_EC2": proxy}
+            recorder = stack.enter_context(serving(calls.handler(url)))
+            ends = dict.fromkeys(ends, recorder)
             return calls, Tare(stack, program, task, **{"TARE_ECS_API": "on"} | KEYS | ends | variables)
 
         told = stack.enter_context(serving(metadata(instance)))
         endless = stack.enter_context(serving(Endless))
         nobody = {name: "" for name in KEYS} | {"TARE_ECS_API": "auto", "AWS_CONTAINER_CREDENTIALS_FULL_URI": endless}
         # All at once: each gathers for a while.
-        shut, beside, denied = start(), start(TARE_IMDS_ENABLED="true", TARE_IMDS_ENDPOINT=told), start(refuse=["DescribeInstances"])
+        shut, beside = start(), start(TARE_IMDS_ENABLED="true", TARE_IMDS_ENDPOINT=told)
+        # The one that is refused sits behind a proxy, and AWS has one address for all.
+        denied = start(refuse=["DescribeInstances"], ends=["HTTP_PROXY"], AWS_ENDPOINT_URL="http://aws.invalid")
         flooded = start(**nobody)
 
         calls, tare = shut

@@ -345,6 +345,8 @@ impl Values {
         let frames = self.count("backlog.frames", 10..=1_000_000);
         let age = self.span("backlog.age", second(60)..=second(30 * 24 * 3600));
         let whole = services::Settings { cluster: cluster.clone()?, every: cluster_every?, tares: tares?, port: tares_port? };
+        let remote_write = remote_write?;
+        let prometheus = remote_write.as_ref().is_some_and(|wanted| matches!(wanted.auth, sinks::remote_write::Auth::Signed { .. }));
         Some(Settings {
             listen: listen?,
             interval: interval?,
@@ -354,7 +356,7 @@ impl Values {
             log: Log { level: level?, format: format? },
             web: web::Settings { expose: expose?, hosts: hosts?, config_file: config_file? },
             metrics: Arc::new(Choice::new(globs(allow?), globs(deny?), drop_labels?, external.as_deref()?).tagged(tags.as_deref()?, external.as_deref()?)),
-            remote_write: remote_write?,
+            remote_write,
             host: Host { instance_type: instance_type?, region: region?, state: state?, disk_deadline: disk_deadline? },
             cgroup: cgroup::Settings { keep_open: keep_open?, max_groups: max_groups? },
             network: net::Settings { max_spaces: max_spaces?, scan: scan? },
@@ -367,7 +369,7 @@ impl Values {
             },
             ecs: Ecs { agent: agent?, metadata: metadata?, task: ecs_task::Settings { every: every?, tags: tags.clone()? } },
             imds: Imds { enabled: enabled?, endpoint: endpoint?, pace: imds::Settings { deadline: deadline?, refresh: refresh? } },
-            aws: aws::Settings { ecs: api?, tags: tags?, cluster: (scope? == Scope::Cluster).then_some(whole) },
+            aws: aws::Settings { ecs: api?, tags: tags?, cluster: (scope? == Scope::Cluster).then_some(whole), prometheus },
             cost: cost::Settings { weights: weights? },
             backlog: backlog::Settings { state: state_folder?, spool: spool?, patience: patience?, memory: memory?, disk: disk?, frames: frames?, age: age? },
         })

@@ -27,6 +27,8 @@ pub struct Settings {
     pub tags: Vec<Arc<str>>,
     /// The cluster that is looked at as a whole; `None`: a machine is, or a task.
     pub cluster: Option<services::Settings>,
+    /// Whether metrics are pushed to Amazon Managed Prometheus.
+    pub prometheus: bool,
 }
 
 /// Whether something is asked that needs credentials.
@@ -121,9 +123,13 @@ pub static LIST_TASKS: Action = Action {
     gives: "how many tasks run on what, and which are Tares",
 };
 
+/// To push to Amazon Managed Prometheus (its user guide, "IAM permissions and policies").
+pub static REMOTE_WRITE: Action =
+    Action { name: "aps:RemoteWrite", of: Some(("aps", "workspace/*")), wanted: |settings| settings.prometheus, gives: "metrics in Amazon Managed Prometheus" };
+
 /// All of them.
-pub static ACTIONS: [&Action; 7] =
-    [&DESCRIBE_TASKS, &LIST_TAGS, &DESCRIBE_CONTAINER_INSTANCES, &DESCRIBE_INSTANCES, &LIST_SERVICES, &DESCRIBE_SERVICES, &LIST_TASKS];
+pub static ACTIONS: [&Action; 8] =
+    [&DESCRIBE_TASKS, &LIST_TAGS, &DESCRIBE_CONTAINER_INSTANCES, &DESCRIBE_INSTANCES, &LIST_SERVICES, &DESCRIBE_SERVICES, &LIST_TASKS, &REMOTE_WRITE];
 
 impl Action {
     /// What it must be allowed on.
@@ -177,7 +183,7 @@ mod tests {
     #[test]
     fn the_policy_is_the_least_that_the_settings_need() {
         let of = |ecs, tags: &[&str], region| {
-            policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect(), cluster: None }, region)["Statement"].clone()
+            policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect(), cluster: None, prometheus: false }, region)["Statement"].clone()
         };
         let allow = |names: &[&str], resource: &str| json!({"Effect": "Allow", "Action": names, "Resource": resource});
         let tasks = ["ecs:DescribeTasks", "ecs:ListTagsForResource"];
@@ -189,6 +195,8 @@ mod tests {
         let china = json!([allow(&tasks, "arn:aws-cn:ecs:cn-north-1:*:task/*"), allow(&instances, "arn:aws-cn:ecs:cn-north-1:*:container-instance/*"), there,]);
         assert_eq!(of(Wanted::On, &["team"], Some("cn-north-1")), china);
         assert_eq!(of(Wanted::Off, &["team"], None), json!([]));
+        let pushes = Settings { ecs: Wanted::Off, prometheus: true, ..Settings::default() };
+        assert_eq!(policy(&pushes, Some("eu-west-1"))["Statement"], json!([allow(&["aps:RemoteWrite"], "arn:aws:aps:eu-west-1:*:workspace/*")]));
     }
 
     #[test]

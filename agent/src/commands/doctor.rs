@@ -3,6 +3,7 @@
 mod codes;
 mod ecs;
 mod facts;
+mod sinks;
 
 use jiff::civil::Date;
 use serde::Serialize;
@@ -15,6 +16,8 @@ use crate::config::{Settings, span_text};
 use crate::cost::{Price, PriceBasis};
 use crate::platform::Platform;
 use crate::report::{Report, WorkloadRow};
+
+pub use sinks::Pushing;
 
 use super::table::{Look, Tone, columns, say};
 use crate::words::figures;
@@ -70,6 +73,8 @@ pub struct Facts {
     pub root: Option<bool>,
     /// Where the cgroup tree is read.
     pub tree: Option<String>,
+    /// What came of trying what is pushed; `None`: nothing is.
+    pub pushing: Option<Pushing>,
 }
 
 /// What became of opening the port.
@@ -98,6 +103,7 @@ pub fn findings(report: &Report, settings: &Settings, facts: &Facts) -> Vec<Find
     found.extend(report.gaps.iter().map(|gap| of_gap(gap, report)));
     own(&mut found, settings, facts);
     platform(&mut found, report);
+    found.extend(sinks::findings(settings, facts.pushing.as_ref()));
     found.sort_by(|a, b| a.code.cmp(b.code).then_with(|| a.what.cmp(&b.what)));
     found
 }

@@ -4,13 +4,14 @@ use collector::snapshot::{CgroupVersion, Scope};
 
 use crate::platform::Platform;
 use crate::report::Report;
+use crate::sinks::post::Target;
 
 use crate::words::clean;
 use crate::words::figures;
 use crate::words::heading::{sold, whole};
 
-/// Three lines about the first look. `listen`: the address that is served, as it was opened, and whether over TLS.
-pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> String {
+/// Three lines about the first look. `listen`: the address that is served, as it was opened, and whether over TLS. `pushes`: where to, if anywhere.
+pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool, pushes: Option<&Target>) -> String {
     let host = &report.host.seen;
     let cores = host.cores.map(|cores| format!("{cores} core{}", if cores == 1 { "" } else { "s" }));
     let about: Vec<String> = [host.arch.as_deref().map(str::to_owned), cores, host.memory.map(|memory| memory.to_string())].into_iter().flatten().collect();
@@ -39,7 +40,8 @@ pub fn greeting(report: &Report, listen: std::net::SocketAddr, tls: bool) -> Str
         None => format!("price of this machine unknown: {}; see: tare doctor", report.host.cost.why_no_price.as_deref().unwrap_or("not known yet")),
     };
     let scheme = if tls { "https" } else { "http" };
-    let serving = format!("serving {scheme}://{listen}  (page /, metrics /metrics)   nothing is sent anywhere");
+    let sent = pushes.map_or("nothing is sent anywhere".into(), |target| format!("metrics are pushed to {target}"));
+    let serving = format!("serving {scheme}://{listen}  (page /, metrics /metrics)   {sent}");
     [found, price, serving].map(|line| clean(&line) + "\n").concat()
 }
 
@@ -68,18 +70,20 @@ m7i.large in us-east-1: 0.1008 $/h, price of 2026-02-07
 serving http://127.0.0.1:9464  (page /, metrics /metrics)   nothing is sent anywhere
 "
         );
-        assert_eq!(greeting(&report, listen, false), expected);
+        assert_eq!(greeting(&report, listen, false, None), expected);
         report.host.platform = on(Platform::Kubernetes);
-        assert!(greeting(&report, listen, false).contains("ECS: no  ·  Kubernetes: yes\n"));
+        assert!(greeting(&report, listen, false, None).contains("ECS: no  ·  Kubernetes: yes\n"));
+        let target = Target::parse("https://mimir.example/api/v1/push?key=secret").unwrap();
+        assert!(greeting(&report, listen, false, Some(&target)).ends_with("   metrics are pushed to https://mimir.example/api/v1/push\n"));
         report.host.cost = Default::default();
         report.host.cost.why_no_price = Some("not EC2: set host.instance_type".into());
-        assert!(greeting(&report, listen, true).contains("\nprice of this machine unknown: not EC2: set host.instance_type; see: tare doctor\n"));
+        assert!(greeting(&report, listen, true, None).contains("\nprice of this machine unknown: not EC2: set host.instance_type; see: tare doctor\n"));
         // Where a task is sold nobody misses the price of the machine.
         report.scope = Scope::Task;
         let about = &mut std::sync::Arc::make_mut(&mut report.workloads[0].seen.about);
         about.task = Some(std::sync::Arc::new(Task { launch: Some(Launch::Fargate), ..Task::default() }));
         report.workloads[0].cost = Cost { now: Some(UsdPerHour(12_342_500)), ..Cost::default() };
-        let said = greeting(&report, listen, false);
+        let said = greeting(&report, listen, false, None);
         assert!(said.contains("\na task on Fargate, ") && said.contains(": 0.01234 $/h\n"), "{said}");
     }
 }

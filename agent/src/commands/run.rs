@@ -24,9 +24,10 @@ pub async fn run(settings: &Settings, replay: Option<&Path>) -> Result<()> {
         .with_context(|| format!("{} cannot be served on; set listen to another address, or port 0 for any free one", settings.listen))?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     let tls = guard.tls().is_some();
+    let pushes = settings.remote_write.as_ref().map(|wanted| &wanted.target).filter(|_| replay.is_none());
     let greet = |report: &Report| {
         // Nobody need read it: a closed output does not end an agent.
-        let _ = io::stdout().write_all(greeting(report, address, tls).as_bytes()).and_then(|()| io::stdout().flush());
+        let _ = io::stdout().write_all(greeting(report, address, tls, pushes).as_bytes()).and_then(|()| io::stdout().flush());
     };
     let agent = Arc::new(Agent::new());
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -34,8 +34,9 @@ pub struct Target {
     pub url: String,
     /// Its host's name or address.
     pub host: String,
+    /// 443
+    pub port: u16,
     authority: String,
-    port: u16,
     path: String,
     tls: bool,
 }

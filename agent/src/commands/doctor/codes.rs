@@ -166,6 +166,15 @@ codes! {
         fix "give the task role the policy that tare generate iam prints";
     CLUSTER_PART "TARE-078" Warning "not all of the cluster is seen"
         costs "some of its services or tasks are unknown or old";
+
+    PUSHED "TARE-080" Ok "the far end takes connections";
+    FAR_END "TARE-081" Error "the far end takes no connections"
+        costs "nothing is pushed; it waits, and is sent once the far end is back"
+        fix "check the address, the name server, and what filters the network in between";
+    KEPT "TARE-082" Ok "where what is pushed waits";
+    NOT_KEPT "TARE-083" Warning "what is pushed waits in memory, against the settings"
+        costs "a restart while the far end is away loses it"
+        fix "let Tare write its state folder: mount a volume at /var/lib/tare, or set backlog.state to another folder, or to \"\" for memory";
 }
 
 /// The code of a gap, by its source and a word of its reason; the first that fits.

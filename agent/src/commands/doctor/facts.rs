@@ -12,10 +12,10 @@ use collector::roots::Roots;
 
 use crate::config::Settings;
 
-use super::{Facts, Port};
+use super::{Facts, Port, Pushing};
 
 impl Facts {
-    /// Asks; takes at most a second.
+    /// Asks; takes at most some seconds.
     pub fn ask(settings: &Settings, roots: &Roots) -> Facts {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Facts {
@@ -23,6 +23,7 @@ impl Facts {
             port: Some(port(settings.listen)),
             open_files: open_files(&read("/proc/self/limits")),
             root: root(&read("/proc/self/status")),
+            pushing: Pushing::ask(settings),
             tree: roots.sys.folders("fs/cgroup").first().map(|path| path.display().to_string()),
         }
     }

@@ -33,8 +33,14 @@ fn plain(width: u16) -> Look {
 
 #[test]
 fn a_host_in_good_order() {
-    let facts =
-        Facts { today: Some(date(2026, 3, 1)), port: Some(Port::Free), open_files: Some(1 << 20), root: Some(false), tree: Some("/host/sys/fs/cgroup".into()) };
+    let facts = Facts {
+        today: Some(date(2026, 3, 1)),
+        port: Some(Port::Free),
+        open_files: Some(1 << 20),
+        root: Some(false),
+        tree: Some("/host/sys/fs/cgroup".into()),
+        pushing: None,
+    };
     let found = findings(&ec2(), &settings(), &facts);
     let expected = "\
 ok       TARE-001  cgroup v2 at /host/sys/fs/cgroup, 4 containers, 0 units
@@ -204,7 +210,7 @@ fn facts_become_findings() {
     report.host.seen.docker = None;
     report.host.seen.instance.market = Some(Market::Spot);
     report.host.cost.region.as_mut().unwrap().assumed = true;
-    let facts = Facts { today: Some(date(2026, 11, 1)), port: Some(Port::Tare), open_files: Some(1024), root: Some(true), tree: None };
+    let facts = Facts { today: Some(date(2026, 11, 1)), port: Some(Port::Tare), open_files: Some(1024), root: Some(true), tree: None, pushing: None };
     let found = findings(&report, &settings, &facts);
     let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, ["TARE-001", "TARE-018", "TARE-020", "TARE-030", "TARE-032", "TARE-033", "TARE-034", "TARE-060", "TARE-062", "TARE-063", "TARE-064"]);

@@ -1,0 +1,111 @@
+//! Containers: what is known of them, how they are, what they use and may use.
+
+use super::*;
+
+/// One container. Its network is told with it, so that a missing figure has its reason.
+pub static CONTAINER: Table<ContainerRow> = Table {
+    info: Info {
+        about: info("container.info", "What is known about the container. network: own, shared (counted elsewhere), or host (cannot be measured)."),
+        labels: ON_WORKLOAD,
+        tells: &[
+            (label("id", "container.id"), |c, to| to.push_str(c.seen.about.id.as_str())),
+            (label("image", "container.image.name"), |c, to| text(&c.seen.about.image, to)),
+            (label("digest", "container.image.id"), |c, to| text(&c.seen.about.digest, to)),
+            (label("project", "tare.compose.project"), |c, to| to.push_str(c.seen.about.compose.as_ref().map_or("", |compose| &compose.project))),
+            (label("service", "tare.compose.service"), |c, to| to.push_str(c.seen.about.compose.as_ref().map_or("", |compose| &compose.service))),
+            (label("role", "tare.container.role"), |c, to| to.push_str(c.seen.about.role.as_str())),
+            (label("network", "tare.container.network"), |c, to| to.push_str(network(&c.seen.net))),
+        ],
+        tags: |_| &[],
+    },
+    own: Family {
+        title: "Containers",
+        labels: ON_WORKLOAD,
+        metrics: &[
+            metric("container.state", Unit::Number, Gauge, Essential, "1 for the state it is in.", Each(STATE, CONTAINER_STATES)),
+            metric(
+                "container.health",
+                Unit::Number,
+                Gauge,
+                Essential,
+                "1 for the verdict of its health check.",
+                Each(
+                    label("health", "tare.container.health"),
+                    &[
+                        ("starting", |c| is(c.seen.health == Some(Health::Starting))),
+                        ("healthy", |c| is(c.seen.health == Some(Health::Healthy))),
+                        ("unhealthy", |c| is(c.seen.health == Some(Health::Unhealthy))),
+                    ],
+                ),
+            ),
+            metric("container.restarts", Unit::Of("restart"), Counter, Essential, "How often the runtime started it again.", One(|c| count(c.seen.restarts))),
+            metric("container.exit_code", Unit::Number, Gauge, Essential, "Its last exit code.", One(|c| c.seen.exit.map(|code| Value::Real(code as f64)))),
+            metric(
+                "container.oom_killed",
+                Unit::Number,
+                Gauge,
+                Standard,
+                "1 where the runtime says that the kernel killed it for memory.",
+                One(|c| c.seen.oom.map(|killed| Value::Count(killed.into()))),
+            ),
+            metric(
+                "container.disk.used",
+                Unit::Bytes,
+                Gauge,
+                Standard,
+                "What it has written to its own layer, volumes not included. Where `docker.sizes` asks for it; `tare_source_read_age_seconds` says how old it is.",
+                One(|c| bytes(c.seen.disk?.is.written)),
+            ),
+            metric(
+                "container.disk.image",
+                Unit::Bytes,
+                Gauge,
+                Detail,
+                "The image below its own layer, shared by all who use it. Where `docker.sizes` asks for it.",
+                One(|c| bytes(c.seen.disk?.is.image)),
+            ),
+            metric("container.start_time", Unit::Seconds, Gauge, Standard, "When this run started, since 1970.", One(|c| moment(c.seen.started))),
+            metric("container.end_time", Unit::Seconds, Gauge, Detail, "When it ended, since 1970.", One(|c| moment(c.seen.ended))),
+            metric("container.uptime", Unit::Seconds, Gauge, Detail, "Time since this run started.", One(|c| time(c.rates.uptime))),
+            metric(
+                "container.run_time",
+                Unit::Seconds,
+                Gauge,
+                Standard,
+                "Time from its start to its end, once it has ended.",
+                One(|c| time(c.closing.as_ref()?.run_time)),
+            ),
+            metric(
+                "container.last_reading_age",
+                Unit::Seconds,
+                Gauge,
+                Detail,
+                "Time from its last reading to its end, once it has ended: what it used after that is in no figure of its own.",
+                One(|c| time(c.closing.as_ref()?.last_reading_age)),
+            ),
+            metric("container.cpu.asked", Unit::Cores, Level, Standard, "CPU it asked for.", One(|c| cores(c.seen.asked.cores))),
+            metric("container.memory.asked", Unit::Bytes, Level, Standard, "Memory it asked for.", One(|c| bytes(c.seen.asked.memory))),
+            metric("container.cpu.limit", Unit::Cores, Gauge, Standard, CPU_LIMIT, One(|c| cores(c.seen.limits.cores.value()))),
+            metric("container.memory.limit", Unit::Bytes, Gauge, Standard, MEMORY_LIMIT, One(|c| bytes(c.seen.limits.memory.value()))),
+            metric("container.swap.limit", Unit::Bytes, Gauge, Detail, SWAP_LIMIT, One(|c| bytes(c.seen.limits.swap.value()))),
+            metric("container.pids.limit", Unit::Of("process"), Gauge, Detail, PIDS_LIMIT, One(|c| count(c.seen.limits.pids.value()))),
+            metric("container.cpu.limit.utilization", Unit::Ratio, Gauge, Essential, CPU_OF_LIMIT, One(|c| ratio(c.rates.cpu_of_limit))),
+            metric("container.memory.limit.utilization", Unit::Ratio, Gauge, Essential, MEMORY_OF_LIMIT, One(|c| ratio(c.rates.memory_of_limit))),
+            metric("container.pids.limit.utilization", Unit::Ratio, Gauge, Standard, PIDS_OF_LIMIT, One(|c| ratio(c.rates.pids_of_limit))),
+            metric("container.cpu.shares", Unit::Number, Gauge, Detail, "Its cgroup v1 CPU shares.", One(|c| count(c.seen.weights.cpu_shares))),
+            metric("container.cpu.weight", Unit::Number, Gauge, Detail, "Its cgroup v2 CPU weight.", One(|c| count(c.seen.weights.cpu_weight))),
+            metric("container.io.weight", Unit::Number, Gauge, Detail, "Its weight at block devices.", One(|c| count(c.seen.weights.io_weight))),
+        ],
+    },
+    usage: Family { title: "Containers: usage", labels: ON_WORKLOAD, metrics: usage!("container") },
+    device: Family {
+        title: "Containers: block devices",
+        labels: &[CLUSTER, HOST_NAME, WORKLOAD_NAME, TASK, POD, CONTAINER_NAME, DEVICE],
+        metrics: device!("container"),
+    },
+    interface: Family {
+        title: "Containers: network",
+        labels: &[CLUSTER, HOST_NAME, WORKLOAD_NAME, TASK, POD, CONTAINER_NAME, INTERFACE],
+        metrics: interface!("container"),
+    },
+};

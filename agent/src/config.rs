@@ -21,6 +21,8 @@ use collector::sources::docker::stats;
 use collector::sources::ecs_task;
 use collector::sources::{cgroup, imds, net};
 
+use collector::identity::short_name;
+
 use crate::aws::services;
 use crate::metrics::choice::{Choice, Glob};
 use crate::sinks::backlog;
@@ -344,9 +346,17 @@ impl Values {
         let disk = self.size("backlog.disk", 1 << 20..=1 << 40);
         let frames = self.count("backlog.frames", 10..=1_000_000);
         let age = self.span("backlog.age", second(60)..=second(30 * 24 * 3600));
-        let whole = services::Settings { cluster: cluster.clone()?, every: cluster_every?, tares: tares?, port: tares_port? };
+        let whole = services::Settings {
+            cluster: cluster.clone()?.map(|name| short_name(&name).map_or_else(|| name.clone(), Into::into)),
+            every: cluster_every?,
+            tares: tares?,
+            port: tares_port?,
+        };
         let remote_write = remote_write?;
-        let prometheus = remote_write.as_ref().is_some_and(|wanted| matches!(wanted.auth, sinks::remote_write::Auth::Signed { .. }));
+        let prometheus = remote_write.as_ref().and_then(|wanted| match &wanted.auth {
+            sinks::remote_write::Auth::Signed { region } => Some(region.clone()),
+            _ => None,
+        });
         Some(Settings {
             listen: listen?,
             interval: interval?,

@@ -114,6 +114,8 @@ pub struct Found {
     pub torn: u64,
     /// Files that are not ours, by name; they stay as they are.
     pub foreign: Vec<String>,
+    /// The highest number that a segment is named after, be it ours or not.
+    pub highest: Option<u64>,
 }
 
 /// Why records cannot wait on disk.
@@ -186,6 +188,7 @@ impl Spool {
             }
         }
         all.sort_unstable();
+        found.highest = all.last().copied();
         found.foreign.sort();
         Ok(all)
     }

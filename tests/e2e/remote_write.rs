@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use tare::metrics::agent::Agent;
 use tare::metrics::choice::Choice;
 use tare::metrics::families::AGENT;
+use tare::metrics::families::backlog::BACKLOG;
 use tare::metrics::packed::{Labels, Named, Packed, PackedFamily, Point};
 use tare::metrics::schema::{Kind, Tier, Value};
 use tare::sinks::backlog::{self, Backlog};
@@ -181,7 +182,7 @@ fn what_is_pushed_is_what_is_scraped() {
             println!("skipped: {}: not installed", program.0);
             continue;
         };
-        let names: Vec<String> = AGENT.metrics.iter().map(|metric| metric.about.prometheus()).collect();
+        let names: Vec<String> = AGENT.metrics.iter().chain(BACKLOG.metrics).map(|metric| metric.about.prometheus()).collect();
         let all = |job: &str| {
             let mut rows = receiver.query(&format!("{{job=\"{job}\",__name__=~\"tare_.+\"}}"), Timestamp::now());
             // Tare's own counters are not pushed, and one metric is denied.

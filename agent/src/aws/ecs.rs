@@ -73,8 +73,10 @@ pub trait Ask: Send {
 pub struct EcsApi {
     api: Box<dyn Ask>,
     clock: Clock,
-    /// The only region that is asked; until it is known that of the first task.
+    /// The only region that is asked.
     region: Option<Arc<str>>,
+    /// Until it is known, that of a task.
+    guess: Option<Arc<str>>,
     /// The cluster of tasks that only their cgroups name, where nobody knows better.
     cluster: Option<Arc<str>>,
     /// How long the first call waits, so that a thousand Tares that start at once do not call at once.
@@ -130,6 +132,10 @@ struct Known {
     asked: Option<Instant>,
     /// A call of many, it among them, was refused.
     alone: bool,
+    /// When a call about its place last failed: others come first.
+    tried: Option<Instant>,
+    /// And when AWS last said that it may not be asked there.
+    denied: Option<Instant>,
 }
 
 /// The next call.
@@ -146,6 +152,7 @@ impl EcsApi {
             api,
             clock,
             region,
+            guess: None,
             cluster: cluster.and_then(short_name).map(Into::into),
             jitter,
             tasks: BTreeMap::new(),
@@ -159,13 +166,14 @@ impl EcsApi {
     }
 
     fn learn_of(&mut self, said: &[Arc<Reading>], now: Instant) {
-        let (mut arns, mut ids, mut cluster) = (BTreeSet::new(), BTreeSet::new(), None);
+        let (mut arns, mut ids, mut cluster, mut own) = (BTreeSet::new(), BTreeSet::new(), None, None);
         for (from, told) in said.iter().filter(|reading| reading.from != SourceName::Ecs).filter_map(|reading| Some((reading.from, reading.told.as_ref()?))) {
             match told {
                 Told::Docker(docker) => arns.extend(docker.containers.iter().filter_map(|container| container.task.as_ref()?.arn.as_ref())),
                 Told::Tasks(tasks) => {
                     arns.extend(tasks.tasks.iter().filter_map(|task| task.about.arn.as_ref()));
                     cluster = cluster.or(tasks.cluster.as_ref());
+                    own = own.or_else(|| tasks.tasks.iter().find_map(|task| task.about.arn.as_ref()));
                 }
                 Told::Tree(tree) => ids.extend(tree.groups.iter().filter_map(|group| match &group.owner {
                     Owner::Container(_, Within::Task(task)) => Some(task),
@@ -180,12 +188,13 @@ impl EcsApi {
                 _ => {}
             }
         }
-        self.region = self.region.take().or_else(|| arns.first().map(|arn| arn.region().into()));
-        arns.retain(|arn| self.region.as_deref() == Some(arn.region()));
+        // Anybody can set a label: what the agent and the metadata endpoint say of tasks counts more, and neither for good.
+        self.guess = own.or(arns.first().copied()).map(|arn| arn.region().into());
+        arns.retain(|arn| self.region().map(|region| &**region) == Some(arn.region()));
         let named: HashSet<&str> = arns.iter().filter_map(|arn| arn.as_str().rsplit('/').next()).collect();
         ids.retain(|id| !named.contains(id.as_str()));
         let cluster = cluster.or(self.cluster.as_ref()).cloned();
-        let missing = match (&cluster, &self.region) {
+        let missing = match (&cluster, self.region()) {
             (None, _) => Some("which cluster they are of, so the ECS API cannot be asked about them; fix: set cluster to its name"),
             (_, None) => Some("in which region they are, so the ECS API cannot be asked about them; fix: set host.region"),
             _ => None,
@@ -208,9 +217,15 @@ impl EcsApi {
         self.forget_troubles(now);
     }
 
+    /// Where AWS is asked.
+    fn region(&self) -> Option<&Arc<str>> {
+        self.region.as_ref().or(self.guess.as_ref())
+    }
+
     /// What nobody wants to know any more is not missed.
     fn forget_troubles(&mut self, now: Instant) {
-        let region = self.region.as_deref().unwrap_or_default();
+        let region = self.region().cloned().unwrap_or_default();
+        let region = &*region;
         if self.tasks.is_empty() {
             self.tasks_line.forget();
         }
@@ -231,7 +246,7 @@ impl EcsApi {
 
     /// The next call, if one is due and may be made.
     fn next(&self, now: Instant) -> Option<Next> {
-        let region = self.region.as_deref()?;
+        let region = &**self.region()?;
         let tasks = || self.question(region, now).filter(|_| self.tasks_line.is_open(now)).map(|(names, question)| Next::Tasks(names, question));
         let instances = || self.machines.question(region, now).filter(|_| self.instances_line.is_open(now)).map(Next::Instances);
         let machines = || self.machines.question_ec2(region, now).filter(|_| self.machines_line.is_open(now)).map(Next::Machines);
@@ -241,9 +256,12 @@ impl EcsApi {
     /// About tasks: new ones once they are gathered, known ones after an hour.
     fn question(&self, region: &str, now: Instant) -> Option<(Vec<Name>, Question)> {
         let gathered = self.new_since.is_some_and(|since| now.saturating_duration_since(since) >= GATHER + self.jitter);
-        let is_due = |known: &Known| known.asked.map_or(gathered, |asked| now.saturating_duration_since(asked) >= REFRESH);
+        let is_due = |known: &Known| {
+            known.asked.map_or(gathered, |asked| now.saturating_duration_since(asked) >= REFRESH)
+                && known.denied.is_none_or(|denied| now.saturating_duration_since(denied) >= line::DENIED)
+        };
         let mut due: Vec<_> = self.tasks.iter().filter(|(_, known)| is_due(known)).collect();
-        due.sort_by_key(|(_, known)| known.alone);
+        due.sort_by_key(|(_, known)| (known.alone, known.tried));
         let (first, known) = *due.first()?;
         let most = if known.alone { 1 } else { BATCH };
         let alike = due.iter().filter(|(name, one)| one.alone == known.alone && name.place() == first.place());
@@ -302,13 +320,16 @@ impl EcsApi {
                     if let Some(known) = self.tasks.get_mut(name) {
                         let new = told.remove(&name.id());
                         let same = new.is_some() && new.as_ref() == known.told.as_deref();
-                        *known = Known { told: if same { known.told.take() } else { new.map(Arc::new) }, asked: Some(now), alone: false };
+                        *known = Known { told: if same { known.told.take() } else { new.map(Arc::new) }, asked: Some(now), ..Known::default() };
                     }
                 }
                 if self.tasks.values().all(|known| known.asked.is_some()) {
                     (self.new_since, self.jitter) = (None, Duration::ZERO);
                 }
                 self.tasks_line.answered();
+                if self.tasks.values().all(|known| known.denied.is_none()) {
+                    self.tasks_line.allowed();
+                }
             }
             Err(refusal @ (Refusal::Invalid(_) | Refusal::Nowhere(_))) => {
                 // Alone, or of no cluster of ours, there is nothing left to tell apart.
@@ -322,7 +343,20 @@ impl EcsApi {
                 let (Refusal::Invalid(why) | Refusal::Nowhere(why)) = refusal else { return };
                 self.tasks_line.was_wrong(is_final.then_some(why));
             }
-            Err(refusal) => self.tasks_line.failed(refusal, now),
+            Err(refusal) => {
+                // A label can name any account's tasks: what is refused there says nothing of those elsewhere.
+                let is_denied = matches!(refusal, Refusal::Denied(_));
+                let place = names.first().map(Name::place);
+                for (name, known) in &mut self.tasks {
+                    if place == Some(name.place()) {
+                        (known.tried, known.denied) = (Some(now), if is_denied { Some(now) } else { known.denied });
+                    }
+                }
+                match refusal {
+                    Refusal::Denied(why) => self.tasks_line.denied(why),
+                    refusal => self.tasks_line.failed(refusal, now),
+                }
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! How AWS is reached: one connector for the SDK, for what finds its credentials, and for our own calls. Every answer has a bound here; the time is the caller's.
 //!
-//! No connection is kept: a call is made once an hour, and what it took is given back.
+//! No connection is kept: most calls are made once an hour, and what they took is given back.
+
+use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -23,17 +26,36 @@ pub(super) fn client() -> SharedHttpClient {
 
 /// For our own calls.
 pub(super) fn connector(settings: HttpConnectorSettings) -> impl HttpConnector + 'static {
-    let tls = Connector::builder().connector_settings(settings).proxy_config(ProxyConfig::from_env()).tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-    Bounded(tls.tls_context(trusted()).build())
+    let by = |proxy| {
+        let tls = Connector::builder().connector_settings(settings.clone()).proxy_config(proxy).tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        tls.tls_context(trusted()).build()
+    };
+    Bounded { near: by(ProxyConfig::disabled()), far: by(ProxyConfig::from_env()) }
 }
 
 /// Ends an answer that is longer than [`LIMIT`], whatever it announced.
 #[derive(Debug)]
-struct Bounded(Connector);
+struct Bounded {
+    /// To this machine, whatever proxy is set: keys come from there, and one would see them, or give its own.
+    near: Connector,
+    /// To everyone else.
+    far: Connector,
+}
+
+/// Whether a URL is of this machine: loopback, or where EC2, ECS and EKS give out keys (169.254.0.0/16, fd00:ec2::/32).
+fn is_near(url: &str) -> bool {
+    let host = url.parse::<hyper::Uri>().ok().and_then(|uri| uri.host().map(|host| host.trim_matches(['[', ']']).to_owned()));
+    host.is_some_and(|host| match host.parse() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.segments()[..2] == [0xfd00, 0xec2],
+        Err(_) => host == "localhost",
+    })
+}
 
 impl HttpConnector for Bounded {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let answer = self.0.call(request);
+        let connector = if is_near(request.uri()) { &self.near } else { &self.far };
+        let answer = connector.call(request);
         HttpConnectorFuture::new(async move { Ok(answer.await?.map(bounded)) })
     }
 }
@@ -55,6 +77,11 @@ pub(super) async fn body(answer: HttpResponse) -> Result<bytes::Bytes, String> {
 
 /// The machine's list of whom to trust; where it has none, as in an image made `FROM scratch`, Mozilla's, which is built in.
 fn trusted() -> TlsContext {
+    static TRUSTED: OnceLock<TlsContext> = OnceLock::new();
+    TRUSTED.get_or_init(read_trusted).clone()
+}
+
+fn read_trusted() -> TlsContext {
     let is_bare = rustls_native_certs::load_native_certs().certs.is_empty();
     is_bare.then(built_in).flatten().unwrap_or_default()
 }
@@ -74,6 +101,18 @@ fn pem(certificate: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_gives_out_keys_is_asked_by_no_proxy() {
+        for near in
+            ["http://169.254.169.254/latest/api/token", "http://169.254.170.2/creds", "http://[fd00:ec2::254]/", "http://127.0.0.1:8080/", "http://localhost/x"]
+        {
+            assert!(is_near(near), "{near}");
+        }
+        for far in ["https://ecs.eu-west-1.amazonaws.com/", "http://10.0.0.1/", "http://169.254.example.com/", "nonsense"] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
 
     /// A list that cannot be read would trust nobody.
     #[test]

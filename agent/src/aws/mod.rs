@@ -27,8 +27,8 @@ pub struct Settings {
     pub tags: Vec<Arc<str>>,
     /// The cluster that is looked at as a whole; `None`: a machine is, or a task.
     pub cluster: Option<services::Settings>,
-    /// Whether metrics are pushed to Amazon Managed Prometheus.
-    pub prometheus: bool,
+    /// The region of the Amazon Managed Prometheus that metrics are pushed to.
+    pub prometheus: Option<String>,
 }
 
 /// Whether something is asked that needs credentials.
@@ -124,8 +124,12 @@ pub static LIST_TASKS: Action = Action {
 };
 
 /// To push to Amazon Managed Prometheus (its user guide, "IAM permissions and policies").
-pub static REMOTE_WRITE: Action =
-    Action { name: "aps:RemoteWrite", of: Some(("aps", "workspace/*")), wanted: |settings| settings.prometheus, gives: "metrics in Amazon Managed Prometheus" };
+pub static REMOTE_WRITE: Action = Action {
+    name: "aps:RemoteWrite",
+    of: Some(("aps", "workspace/*")),
+    wanted: |settings| settings.prometheus.is_some(),
+    gives: "metrics in Amazon Managed Prometheus",
+};
 
 /// All of them.
 pub static ACTIONS: [&Action; 8] =
@@ -148,7 +152,8 @@ pub fn is_instance(id: &str) -> bool {
 pub fn policy(settings: &Settings, region: Option<&str>) -> Value {
     let mut statements: Vec<(String, Vec<&str>)> = Vec::new();
     for action in ACTIONS.into_iter().filter(|action| (action.wanted)(settings)) {
-        let resource = action.resource(partition(region), region.unwrap_or("*"));
+        let there = settings.prometheus.as_deref().filter(|_| action.name == REMOTE_WRITE.name).or(region);
+        let resource = action.resource(partition(there), there.unwrap_or("*"));
         match statements.iter_mut().find(|(one, _)| *one == resource) {
             Some((_, names)) => names.push(action.name),
             None => statements.push((resource, vec![action.name])),
@@ -183,7 +188,7 @@ mod tests {
     #[test]
     fn the_policy_is_the_least_that_the_settings_need() {
         let of = |ecs, tags: &[&str], region| {
-            policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect(), cluster: None, prometheus: false }, region)["Statement"].clone()
+            policy(&Settings { ecs, tags: tags.iter().map(|tag| (*tag).into()).collect(), cluster: None, prometheus: None }, region)["Statement"].clone()
         };
         let allow = |names: &[&str], resource: &str| json!({"Effect": "Allow", "Action": names, "Resource": resource});
         let tasks = ["ecs:DescribeTasks", "ecs:ListTagsForResource"];
@@ -195,8 +200,8 @@ mod tests {
         let china = json!([allow(&tasks, "arn:aws-cn:ecs:cn-north-1:*:task/*"), allow(&instances, "arn:aws-cn:ecs:cn-north-1:*:container-instance/*"), there,]);
         assert_eq!(of(Wanted::On, &["team"], Some("cn-north-1")), china);
         assert_eq!(of(Wanted::Off, &["team"], None), json!([]));
-        let pushes = Settings { ecs: Wanted::Off, prometheus: true, ..Settings::default() };
-        assert_eq!(policy(&pushes, Some("eu-west-1"))["Statement"], json!([allow(&["aps:RemoteWrite"], "arn:aws:aps:eu-west-1:*:workspace/*")]));
+        let pushes = Settings { ecs: Wanted::Off, prometheus: Some("us-east-2".into()), ..Settings::default() };
+        assert_eq!(policy(&pushes, Some("eu-west-1"))["Statement"], json!([allow(&["aps:RemoteWrite"], "arn:aws:aps:us-east-2:*:workspace/*")]));
     }
 
     #[test]

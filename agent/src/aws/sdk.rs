@@ -3,7 +3,7 @@
 mod services;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -19,8 +19,9 @@ use collector::snapshot::{Asked, Instance, Launch, Storage, Task, TaskState};
 use collector::sources::{ToldInstance, ToldTask};
 use collector::units::{Bytes, Cores};
 
+use super::ecs::DENIED;
 use super::ecs::{Ask, Question, Refusal};
-use super::{Action, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_TASKS, ROLE, ec2, http, is_instance};
+use super::{Action, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_TASKS, LIST_TAGS, ROLE, ec2, http, is_instance};
 
 /// To find credentials and to connect.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ pub struct Api {
     /// Elsewhere than at AWS, for tests.
     endpoint: Option<String>,
     access: Option<Access>,
+    /// Since when tags are not asked for, because they are not allowed.
+    untagged: Option<Instant>,
 }
 
 /// How one region is asked.
@@ -46,7 +49,7 @@ struct Access {
 impl Api {
     /// `tags`: the keys that are kept.
     pub fn new(tags: Vec<Arc<str>>, endpoint: Option<String>) -> Api {
-        Api { tags, endpoint, access: None }
+        Api { tags, endpoint, access: None, untagged: None }
     }
 
     async fn access(&mut self, region: &str) -> Access {
@@ -69,9 +72,18 @@ impl Api {
 
     async fn tasks(&mut self, question: Question) -> Result<Vec<ToldTask>, Refusal> {
         let ecs = self.access(&question.region).await.ecs;
-        let tags = (!self.tags.is_empty()).then(|| vec![TaskField::Tags]);
-        let request = ecs.describe_tasks().set_cluster(question.cluster).set_tasks(Some(question.names)).set_include(tags);
-        let said = call(&DESCRIBE_TASKS, request.send()).await?;
+        let request = ecs.describe_tasks().set_cluster(question.cluster).set_tasks(Some(question.names));
+        let with_tags = !self.tags.is_empty() && self.untagged.is_none_or(|since| since.elapsed() >= DENIED);
+        let mut said = call(&DESCRIBE_TASKS, request.clone().set_include(with_tags.then(|| vec![TaskField::Tags])).send()).await;
+        if with_tags && matches!(said, Err(Refusal::Denied(_))) {
+            // It may be the tags alone that are not allowed.
+            said = call(&DESCRIBE_TASKS, request.send()).await;
+            if said.is_ok() {
+                self.untagged = Some(Instant::now());
+                tracing::warn!("{} is not allowed: {} stay unknown; fix: allow it (tare generate iam prints the policy)", LIST_TAGS.name, LIST_TAGS.gives);
+            }
+        }
+        let said = said?;
         Ok(said.tasks().iter().filter_map(|task| told(task, &self.tags)).collect())
     }
 

@@ -32,7 +32,7 @@ const EVERY: Duration = Duration::from_secs(5);
 /// One call.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// What must be left of a turn for one more call.
-const LEAST: Duration = Duration::from_millis(250);
+const LEAST: Duration = Duration::from_secs(2);
 
 /// What can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]

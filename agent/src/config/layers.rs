@@ -212,7 +212,9 @@ fn variable(key: &str) -> String {
 
 /// Where it came from, key, value, what is allowed.
 pub(super) fn problem(key: &str, value: &Value, allowed: &str, origin: &Origin) -> String {
-    format!("{origin}: {key} is {}; {allowed}", short(&value.to_string()))
+    // A URL may hold a password.
+    let value = if key.ends_with("_write.url") { "wrong (not shown, it may hold a password)".into() } else { short(&value.to_string()) };
+    format!("{origin}: {key} is {value}; {allowed}")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

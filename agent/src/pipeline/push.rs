@@ -13,7 +13,7 @@ use crate::metrics::frame::Frame;
 use crate::metrics::packed::Packed;
 use crate::metrics::packed::pack::Packer;
 use crate::report::Report;
-use crate::sinks::backlog::Backlog;
+use crate::sinks::backlog::{Backlog, Place};
 use crate::sinks::remote_write::send::{Pace, Sender};
 use crate::sinks::remote_write::{self, Auth, SINK, Sign};
 
@@ -120,7 +120,11 @@ impl Push {
             }
         };
         if tokio::time::timeout(FLUSH, drained).await.is_err() {
-            tracing::warn!("{SINK}: {} looks were not sent; they wait {}", self.backlog.behind(SINK).frames, self.backlog.place());
+            let fate = match self.backlog.place() {
+                place @ Place::Disk(_) => format!("they wait {place}"),
+                Place::Memory | Place::Refused(_) => "they are lost".into(),
+            };
+            tracing::warn!("{SINK}: {} looks were not sent; {fate}", self.backlog.behind(SINK).frames);
         }
         let backlog = Arc::clone(&self.backlog);
         if let Err(problem) = tokio::task::spawn_blocking(move || backlog.close()).await {

@@ -289,7 +289,9 @@ fn open_spool(settings: &Settings, sinks: &[&str], figures: &BacklogFigures) -> 
 /// The queue with what a former life left.
 fn queue(bounds: Bounds, sinks: &[&'static str], found: &Found, figures: &BacklogFigures) -> Queue {
     let after = found.records.last().map_or(0, |record| record.number + 1);
-    let next = found.cursors.iter().flatten().map(|cursor| cursor.next).max().unwrap_or(0).max(after);
+    // A file that is not read, for it is not ours, has its number all the same.
+    let free = found.highest.map_or(0, |highest| highest.saturating_add(1));
+    let next = found.cursors.iter().flatten().map(|cursor| cursor.next).max().unwrap_or(0).max(after).max(free);
     let mut queue = Queue::new(bounds, sinks, next);
     for (at, sink) in sinks.iter().enumerate() {
         match &found.cursors {

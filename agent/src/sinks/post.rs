@@ -65,7 +65,10 @@ impl Target {
             None => 80,
         };
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Target { url: url.to_owned(), host, authority: authority.as_str().to_owned(), port, path, tls })
+        // A signature is of the host without the port that goes without saying.
+        let is_usual = port == if tls { 443 } else { 80 };
+        let authority = if is_usual { authority.host() } else { authority.as_str() }.to_owned();
+        Ok(Target { url: url.to_owned(), host, authority, port, path, tls })
     }
 }
 

@@ -70,7 +70,7 @@ impl EcsAgent {
 
     async fn look(&mut self, by: Instant) -> Reading {
         let now = Instant::now();
-        let is_due = |last: Option<Instant>, every| last.is_none_or(|last| now.saturating_duration_since(last) >= every);
+        let is_due = |last: Option<Instant>, every: Duration| last.is_none_or(|last| now.saturating_duration_since(last) >= every.mul_f64(0.9));
         let (greets, names) = (is_due(self.greeted, GREET_EVERY), self.is_needed && is_due(self.named, NAME_EVERY));
         if !self.is_needed {
             self.known.tasks.clear();

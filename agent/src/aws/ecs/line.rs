@@ -16,11 +16,13 @@ pub(super) struct Line {
     rest_until: Option<Instant>,
     failures: u32,
     gap: Option<Gap>,
+    /// What is not allowed at some place, while other places answer.
+    denied: Option<Gap>,
 }
 
 impl Line {
     pub(super) fn new(what: &'static str) -> Line {
-        Line { what, rest_until: None, failures: 0, gap: None }
+        Line { what, rest_until: None, failures: 0, gap: None, denied: None }
     }
 
     pub(super) fn is_open(&self, now: Instant) -> bool {
@@ -44,6 +46,17 @@ impl Line {
         }
     }
 
+    /// Not there, and perhaps elsewhere: the next call may be made at once.
+    pub(super) fn denied(&mut self, why: String) {
+        (self.rest_until, self.gap) = (None, None);
+        self.denied = Some(self.gap_of(why));
+    }
+
+    /// Nothing is denied any more.
+    pub(super) fn allowed(&mut self) {
+        self.denied = None;
+    }
+
     pub(super) fn failed(&mut self, refusal: Refusal, now: Instant) {
         match refusal {
             Refusal::Denied(why) => {
@@ -59,12 +72,12 @@ impl Line {
     }
 
     pub(super) fn gap(&self) -> Option<&Gap> {
-        self.gap.as_ref()
+        self.gap.as_ref().or(self.denied.as_ref())
     }
 
     /// Nothing is left to ask: what failed is not missed.
     pub(super) fn forget(&mut self) {
-        self.gap = None;
+        (self.gap, self.denied) = (None, None);
     }
 
     fn rest(&mut self, now: Instant, span: Duration) {
@@ -72,7 +85,11 @@ impl Line {
     }
 
     fn say(&mut self, why: String) {
-        self.gap = Some(Gap { from: SourceName::Ecs, what: self.what.into(), why: why.into() });
+        self.gap = Some(self.gap_of(why));
+    }
+
+    fn gap_of(&self, why: String) -> Gap {
+        Gap { from: SourceName::Ecs, what: self.what.into(), why: why.into() }
     }
 }
 

@@ -159,6 +159,34 @@ fn a_missing_right_is_one_gap_and_is_tried_again_after_ten_minutes() {
 }
 
 #[test]
+fn a_place_that_fails_costs_no_other_its_answer() {
+    // Anybody can set a label, and this one comes first in every order.
+    let arns = [arn("aaa", "eu-west-1", 1), arn("shop", "eu-west-1", 2)];
+    fn is_there(question: &Question) -> bool {
+        question.cluster.as_deref() == Some("aaa")
+    }
+    let mut stage = Stage::new(|question| if is_there(question) { Err(Refusal::Denied("not there".into())) } else { all(question) });
+    let reading = stage.pass(60, &arns);
+    assert_eq!((stage.calls(), spots(&reading), reading.gaps.len()), (2, 1, 1), "what is not allowed is said all the same");
+    stage.pass(600, &arns);
+    assert_eq!(stage.calls(), 3, "and is tried again");
+    let mut stage = Stage::new(|question| if is_there(question) { Err(Refusal::Later("slow down".into())) } else { all(question) });
+    assert_eq!(spots(&stage.pass(60, &arns)), 1);
+}
+
+#[test]
+fn a_label_from_elsewhere_is_not_believed_once_the_machine_says_where_it_is() {
+    let mut stage = Stage::of((all, registered, on_spot), None, None);
+    let labels = heard(&[arn("shop", "af-south-1", 1), arn("shop", "eu-west-1", 2)]);
+    stage.hear(5, labels.clone());
+    let here = Instance { region: Some("eu-west-1".into()), ..Instance::default() };
+    let imds = Reading { from: SourceName::Imds, at: Default::default(), told: Some(Told::Instance(here)), gaps: Vec::new() };
+    let reading = stage.hear(60, labels.into_iter().chain([Arc::new(imds)]).collect());
+    assert_eq!(spots(&reading), 1);
+    assert!(stage.asked.lock().unwrap().iter().all(|(_, question)| question.region == "eu-west-1"));
+}
+
+#[test]
 fn who_is_throttled_asks_ever_more_rarely() {
     let mut stage = Stage::new(|_| Err(Refusal::Later("slow down".into())));
     stage.pass(3600, &[arn("shop", "eu-west-1", 1)]);

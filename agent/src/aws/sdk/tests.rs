@@ -88,6 +88,19 @@ fn an_instance_is_named_and_its_market_is_not_guessed() {
 }
 
 #[test]
+fn who_may_not_read_tags_learns_the_rest() {
+    let denied = (400, r#"{"__type":"AccessDeniedException","message":"ecs:ListTagsForResource"}"#.to_owned());
+    let task = (200, json!({"tasks": [{"taskArn": ARN, "launchType": "FARGATE"}]}).to_string());
+    let (address, server) = fake::serve(vec![denied, task.clone(), task]);
+    let mut api = Api::new(vec!["team".into()], Some(address));
+    for _ in 0..2 {
+        assert_eq!(wait(api.tasks(question(ARN))).unwrap().len(), 1);
+    }
+    let asked = server.join().unwrap().into_iter().map(|asked| serde_json::from_slice::<Value>(&asked.body).unwrap()["include"].clone());
+    assert_eq!(asked.collect::<Vec<_>>(), [json!(["TAGS"]), Value::Null, Value::Null], "and asks for them no more for a while");
+}
+
+#[test]
 fn each_refusal_is_told_apart_and_asked_once() {
     type Is = fn(&Refusal) -> bool;
     let cases: [(u16, &str, Is); 6] = [

@@ -171,7 +171,8 @@ impl Queue {
                 Some(at) => self.release(at),
                 None => {
                     let at = self.items.partition_point(|item| matches!(item.kept, Kept::Disk(_)));
-                    if at == self.items.len() {
+                    // The newest stays, however heavy: it was seen by no sink yet.
+                    if at + 1 >= self.items.len() {
                         break;
                     }
                     self.fell_off(at, Reason::Memory);

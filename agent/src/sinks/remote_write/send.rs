@@ -67,7 +67,7 @@ pub struct Sender {
     speech: Speech,
     /// The most series of one request that the far end takes.
     most: usize,
-    /// The look of the last frame that was sent.
+    /// The look of the last frame of which something was taken.
     last: Option<Timestamp>,
     /// When 1.0 was last told what the metrics are.
     told: Option<Instant>,
@@ -123,7 +123,8 @@ impl Sender {
     async fn send(&mut self, frame: Arc<Packed>, queue: &Backlog) -> bool {
         let at = frame.at;
         self.encoder.turn(frame);
-        self.last = Some(at);
+        // What was too large at one time need not be for ever.
+        self.most = (self.most * 2).min(SERIES);
         let mut from = 0;
         while from < self.encoder.series() {
             let to = self.encoder.write(self.speech.now, from, self.most);
@@ -131,6 +132,7 @@ impl Sender {
                 None => return false,
                 Some(Verdict::Taken { written, but }) => {
                     self.figures.taken(written);
+                    self.last = Some(at);
                     if let Some(reason) = but {
                         self.drop(reason, to - from - written, advice(reason));
                     }
@@ -145,11 +147,18 @@ impl Sender {
                 Some(Verdict::Again { .. }) => {}
             }
         }
-        let is_one = self.speech == Speech::of(Some(Version::One));
+        let is_one = self.speech.now == Version::One && self.speech.is_sure;
         if is_one && self.told.is_none_or(|told| told.elapsed() >= METADATA) && self.encoder.write_metadata() > 0 {
-            // Nothing is lost if it is refused: the figures mean the same without.
-            let _ = self.push(0, at, queue).await;
-            self.told = Some(Instant::now());
+            // Once and not again: nothing is lost if it is refused, for the figures mean the same without.
+            let body = Bytes::from(self.packer.compress_vec(self.encoder.body()).expect("a piece is smaller than the 4 GiB of a block"));
+            let answer = self.once(&body, 0).await;
+            match &answer {
+                Ok(answer) => self.figures.request(itoa::Buffer::new().format(answer.status)),
+                Err(_) => self.figures.request("none"),
+            }
+            if answer.is_ok_and(|answer| (200..300).contains(&answer.status)) {
+                self.told = Some(Instant::now());
+            }
         }
         self.figures.done(at);
         true

@@ -16,20 +16,22 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub struct Speech {
     /// The one to write now.
     pub now: Version,
-    /// Nothing changes it any more: the settings say so, or the far end has shown that it understands.
+    /// The far end has shown that it understands, or does not.
     pub is_sure: bool,
+    /// The settings say so, whatever the far end says.
+    pub is_fixed: bool,
 }
 
 impl Speech {
     /// By the settings; `None` finds out.
     pub fn of(version: Option<Version>) -> Speech {
-        Speech { now: version.unwrap_or(Version::Two), is_sure: version.is_some() }
+        Speech { now: version.unwrap_or(Version::Two), is_sure: version.is_some(), is_fixed: version.is_some() }
     }
 
     /// Learns from a verdict. What 1.0 is refused, too, says nothing of 2.0.
     pub fn learn(&mut self, verdict: &Verdict) {
         match verdict {
-            Verdict::Speak { is_sure } => *self = Speech { now: Version::One, is_sure: *is_sure },
+            Verdict::Speak { is_sure } => *self = Speech { now: Version::One, is_sure: *is_sure, is_fixed: false },
             Verdict::Taken { .. } => self.is_sure = true,
             Verdict::Refused { .. } if !self.is_sure => self.now = Version::Two,
             Verdict::Refused { .. } | Verdict::Again { .. } | Verdict::Smaller => {}
@@ -69,16 +71,17 @@ pub enum Verdict {
 /// The meaning of an answer to so many samples.
 pub fn judge(speech: Speech, samples: usize, answer: &Answer, now: Timestamp) -> Verdict {
     let written = answer.header("x-prometheus-remote-write-samples-written").and_then(|number| number.trim().parse::<usize>().ok());
-    let (two, unsure) = (speech.now == Version::Two, speech.now == Version::Two && !speech.is_sure);
+    let two = speech.now == Version::Two;
+    let (unsure, free) = (two && !speech.is_sure, two && !speech.is_fixed);
     match (answer.status, written) {
         (200..=299, _) if !two => Verdict::Taken { written: samples, but: None },
         (200..=299, Some(written)) if written >= samples => Verdict::Taken { written: samples, but: None },
         (200..=299, Some(written)) => Verdict::Taken { written, but: Some(reason(answer)) },
-        // A receiver of 1.0 that takes a body of 2.0 finds nothing in it.
-        (200..=299, None) if unsure => Verdict::Speak { is_sure: true },
+        // A receiver of 1.0 that takes a body of 2.0 finds nothing in it; one may have taken the place of one of 2.0.
+        (200..=299, None) if free => Verdict::Speak { is_sure: true },
         (200..=299, None) => Verdict::Refused { reason: "not_written" },
         (429 | 500..=599, _) => Verdict::Again { after: answer.header("retry-after").and_then(|text| retry_after(text, now)) },
-        (415, _) if unsure => Verdict::Speak { is_sure: true },
+        (415, _) if free => Verdict::Speak { is_sure: true },
         (413, _) if samples > 1 => Verdict::Smaller,
         (400..=499, None) if unsure && !matches!(answer.status, 401 | 403) => Verdict::Speak { is_sure: false },
         (_, Some(written)) if two && written > 0 => Verdict::Taken { written: written.min(samples), but: Some(reason(answer)) },
@@ -202,11 +205,17 @@ mod tests {
     fn what_both_versions_are_refused_says_nothing_of_the_version() {
         let mut speech = Speech::of(None);
         speech.learn(&Verdict::Speak { is_sure: false });
-        assert_eq!(speech, Speech { now: Version::One, is_sure: false });
+        assert_eq!(speech, Speech { now: Version::One, is_sure: false, is_fixed: false });
         speech.learn(&Verdict::Refused { reason: "too_old" });
         assert_eq!(speech, Speech::of(None));
         speech.learn(&Verdict::Speak { is_sure: false });
         speech.learn(&Verdict::Taken { written: 1, but: None });
-        assert_eq!(speech, Speech::of(Some(Version::One)));
+        assert_eq!((speech.now, speech.is_sure), (Version::One, true));
+        // One that has shown that it understands may be replaced by one that does not; not so where the settings say.
+        let answer = answer(415, &[], "");
+        let mut speech = Speech::of(None);
+        speech.learn(&Verdict::Taken { written: 1, but: None });
+        assert_eq!(judge(speech, 9, &answer, Timestamp::UNIX_EPOCH), Verdict::Speak { is_sure: true });
+        assert_eq!(judge(Speech::of(Some(Version::Two)), 9, &answer, Timestamp::UNIX_EPOCH), Verdict::Refused { reason: "not_written" });
     }
 }

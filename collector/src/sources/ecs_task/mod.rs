@@ -110,7 +110,7 @@ impl EcsTask {
             return self.reading();
         }
         self.gaps.clear();
-        if self.told.is_none_or(|told| told.elapsed() >= REFRESH) {
+        if self.told.is_none_or(|told| told.elapsed() >= REFRESH.mul_f64(0.9)) {
             self.ask_who(by).await;
         }
         let samples = if self.tasks.is_empty() { None } else { self.ask_use(by).await };

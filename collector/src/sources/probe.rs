@@ -1,7 +1,8 @@
 //! When an endpoint that gave no answer is asked again: one rule for all of them.
 //!
 //! What was not there when Tare came up may come later: Docker, the ECS agent, a firewall rule that lets the metadata service through. So it is asked again, ever more
-//! rarely, for ever. What has answered within the last five minutes is known to be there: it is asked at each of its turns.
+//! rarely, for ever. What has answered within the last five minutes is known to be there: it is asked at each of its turns. What has answered before that is likely to
+//! come back: it is asked once a minute at least.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,8 @@ impl Probe {
         }
         if self.answered.is_none_or(|answered| now.saturating_duration_since(answered) >= STALE) {
             self.silences = self.silences.saturating_add(1);
-            self.next = now.checked_add(pause(self.silences));
+            let pause = pause(self.silences);
+            self.next = now.checked_add(if self.answered.is_some() { pause.min(MINUTE) } else { pause });
         }
         true
     }
@@ -55,7 +57,10 @@ impl Probe {
     }
 }
 
-/// Half a minute after the first silence, then ever longer, up to ten minutes. A tenth early is on time, as for every source.
+/// A tenth early is on time, as for every source.
+const MINUTE: Duration = Duration::from_secs(54);
+
+/// Half a minute after the first silence, then ever longer, up to ten minutes.
 fn pause(silences: u32) -> Duration {
     let seconds = match silences {
         0 | 1 => 30,
@@ -95,7 +100,7 @@ mod tests {
         probe.answered(start);
         assert!(!probe.is_silent());
         let turns = asked(&mut probe, start, 10..700);
-        assert_eq!((turns.len(), &turns[28..]), (33, &[290, 300, 330, 390, 660][..]), "{turns:?}");
+        assert_eq!((turns.len(), &turns[28..]), (37, &[290, 300, 330, 390, 450, 510, 570, 630, 690][..]), "{turns:?}");
         assert!(probe.is_silent());
         probe.answered(start + Duration::from_secs(700));
         assert_eq!(asked(&mut probe, start, 700..730), [700, 710, 720]);

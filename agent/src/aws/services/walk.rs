@@ -109,6 +109,11 @@ impl<T> Walk<T> {
         self.failing.is_some_and(|since| now.saturating_duration_since(since) >= STALE)
     }
 
+    /// Whether the page that comes next is not the first.
+    fn is_within_pages(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.names.is_empty() && matches!(round.next, Some(Some(_))))
+    }
+
     fn take<A>(&mut self, said: Result<A, Refusal>, now: Instant) -> Option<A> {
         let refusal = match said {
             Ok(answer) => {
@@ -120,6 +125,12 @@ impl<T> Walk<T> {
         let rest = match refusal {
             // A round goes on where it was, once AWS has time again.
             Refusal::Later(_) => {
+                self.failures += 1;
+                backoff(self.failures)
+            }
+            // The token of a page ages while a round rests: the round begins anew.
+            Refusal::Invalid(_) if self.is_within_pages() => {
+                (self.round, self.began) = (None, None);
                 self.failures += 1;
                 backoff(self.failures)
             }

@@ -78,8 +78,8 @@ pub fn between(before: Option<&Usage>, now: &Usage, limits: &Limits) -> Rates {
     rates
 }
 
-/// What stays of the rates of the look before, where a source that is asked less often than we look, or a network that rests, told the same reading again: the last
-/// two readings still say how fast things move.
+/// What stays of the rates of the look before, where a source that is asked less often than we look told the same reading again: its last two readings still say
+/// how fast things move.
 pub fn carry(rates: &mut Rates, limits: &Limits, (then, before): (&Rates, &Usage), now: &Usage) {
     if same(&before.cpu, &now.cpu) {
         (rates.cpu, rates.throttled) = (then.cpu, then.throttled);
@@ -88,7 +88,7 @@ pub fn carry(rates: &mut Rates, limits: &Limits, (then, before): (&Rates, &Usage
     if same(&before.io, &now.io) {
         rates.io.clone_from(&then.io);
     }
-    if same(&before.net, &now.net) || net_rests(before, now) {
+    if same(&before.net, &now.net) {
         (rates.received, rates.sent) = (then.received, then.sent);
     }
 }
@@ -97,13 +97,6 @@ pub fn carry(rates: &mut Rates, limits: &Limits, (then, before): (&Rates, &Usage
 fn same<T>(before: &Option<Seen<T>>, now: &Option<Seen<T>>) -> bool {
     let (Some(before), Some(now)) = (before, now) else { return false };
     before.at == now.at && before.from == now.from && matches!(now.from, SourceName::DockerStats | SourceName::EcsTask)
-}
-
-/// Whether the network was gone by because nothing ran: the CPU was read anew, and the network was not.
-fn net_rests(before: &Usage, now: &Usage) -> bool {
-    let (Some(net_before), Some(net)) = (&before.net, &now.net) else { return false };
-    let is_told_again = net_before.at == net.at && (net_before.from, net.from) == (SourceName::Net, SourceName::Net);
-    is_told_again && pair(&before.cpu, &now.cpu).is_some()
 }
 
 /// Rates of a workload without a cgroup of its own: the sum over its containers, known only where each one's is, and its CPU over `limits`.
@@ -237,24 +230,6 @@ mod tests {
             let mut next = between(Some(&second), &third, &limits);
             carry(&mut next, &limits, (&then, &second), &third);
             assert_eq!(next.cpu, Some(Cores(0.0)));
-        }
-    }
-
-    #[test]
-    fn a_network_that_rests_keeps_its_rate_and_one_that_was_not_looked_at_has_none() {
-        let net = |second, bytes| {
-            let received = Traffic { bytes: Bytes(bytes), ..Traffic::default() };
-            let mut net = at(second, [Interface { name: "eth0".into(), received, sent: Traffic::default() }].into_iter().collect());
-            net.iter_mut().for_each(|net: &mut Seen<Net>| net.from = SourceName::Net);
-            net
-        };
-        let usage = |second, net| Usage { cpu: at(second, cpu(5, 0, 0)), net, ..Usage::default() };
-        let (first, second) = (usage(10, net(10, 0)), usage(20, net(20, 50)));
-        let then = between(Some(&first), &second, &Limits::default());
-        for (now, received) in [(usage(30, net(20, 50)), Some(5.0)), (usage(20, net(20, 50)), None), (usage(30, net(30, 80)), Some(3.0))] {
-            let mut rates = between(Some(&second), &now, &Limits::default());
-            carry(&mut rates, &Limits::default(), (&then, &second), &now);
-            assert_eq!(rates.received, received);
         }
     }
 

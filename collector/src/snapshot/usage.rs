@@ -18,7 +18,7 @@ pub struct Usage {
     pub memory: Option<Seen<Memory>>,
     /// Block devices. Known and empty: nothing read or written yet.
     pub io: Option<Seen<Io>>,
-    /// Network interfaces, `lo` left out. Of a name space in which nothing runs read at every sixth look.
+    /// Network interfaces, `lo` left out.
     pub net: Option<Seen<Net>>,
     /// Pressure stall information.
     pub pressure: Option<Seen<Pressure>>,

@@ -5,11 +5,10 @@
 //!
 //! The file stays open and is read again in place, one pread a tick. An open file keeps its name space alive even when the last process has gone, so it is closed in the
 //! first look that does not see a container of it. What its sockets did is told by four more files, which cost
-//! some 120 us together where `net/dev` costs 7: they are opened anew about one name space a look. One whose containers rest is read at every sixth look.
+//! some 120 us together where `net/dev` costs 7: they are opened anew about one name space a look.
 
 pub mod dev;
 pub mod processes;
-mod rest;
 pub mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -18,15 +17,12 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::Error;
 use crate::identity::{CgroupPath, ContainerId};
 use crate::roots::{self, Roots};
 use crate::snapshot::{Gap, Net, Seen, Sockets, SourceName, State};
 use crate::sources::{Look, Owner, Reading, Space, SpaceOf, Spaces, Told};
-use crate::units::Stamp;
-use rest::Rest;
 
 /// What may be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +73,6 @@ struct Open {
     path: PathBuf,
     /// What it said last; lends its names.
     net: Net,
-    /// When that was.
-    at: Stamp,
-    /// How many of its interfaces were too many then.
-    cut: u64,
-    rest: Rest,
     /// A process that lives in it.
     pid: u32,
     /// Its sockets at their last turn.
@@ -104,8 +95,6 @@ struct Wanted<'a> {
     start: Option<u64>,
     path: Option<&'a CgroupPath>,
     pid: Option<u32>,
-    /// What it has run, and when that was read.
-    cpu: Option<(Duration, Stamp)>,
 }
 
 /// Sockets of few name spaces have their turn in every sixth look, those of many in every thirtieth (five minutes at the default interval): about one a look.
@@ -179,8 +168,7 @@ impl NetSpaces {
         }
         let place = if self.host == Some(space) { Place::Host } else { Place::Space(space) };
         if place != Place::Host && !self.open.contains_key(&space) && self.open.len() < self.settings.max_spaces {
-            let (net, at, rest) = Default::default();
-            self.open.insert(space, Open { file, path, net, at, cut: 0, rest, pid, sockets: None, due: 0 });
+            self.open.insert(space, Open { file, path, net: Net::default(), pid, sockets: None, due: 0 });
         }
         self.kept.insert(id.clone(), Kept { start: wanted.start, named: wanted.pid, pid, place, doubts: DOUBTS });
         self.unfound.remove(id);
@@ -202,8 +190,7 @@ impl NetSpaces {
         Ok((space, file, path))
     }
 
-    fn read(&mut self, wanted: &BTreeMap<&ContainerId, Wanted<'_>>, gaps: &mut Vec<Gap>) -> (Vec<Space>, HashMap<u64, usize>) {
-        let ran = rest::ran(&self.kept, wanted);
+    fn read(&mut self, gaps: &mut Vec<Gap>) -> (Vec<Space>, HashMap<u64, usize>) {
         let used: HashSet<u64> = self.kept.values().filter_map(|kept| kept.place.space()).collect();
         self.open.retain(|space, _| used.contains(space));
         let mut spaces = Vec::with_capacity(self.open.len());
@@ -211,32 +198,28 @@ impl NetSpaces {
         let (mut lost, mut cut, mut torn) = (Vec::new(), 0, 0);
         let every = (self.open.len() as u64).clamp(*SOCKETS_EVERY.start(), *SOCKETS_EVERY.end());
         for (&id, open) in &mut self.open {
-            let passes = open.rest.passes(ran.get(&id).copied().flatten(), id, self.look);
-            if !passes || self.roots.recorded.is_some() {
-                let length = match read_again(&open.file, &mut self.bytes) {
-                    Ok(length) => length,
-                    Err(error) => {
-                        tracing::debug!(path = %open.path.display(), %error, "a network name space is looked for again");
-                        lost.push(id);
-                        continue;
-                    }
-                };
-                let dev = dev::parse(&self.bytes[..length], &open.net);
-                if dev.is_unknown() {
-                    open.rest = Rest::default();
-                    torn += 1;
+            let length = match read_again(&open.file, &mut self.bytes) {
+                Ok(length) => length,
+                Err(error) => {
+                    tracing::debug!(path = %open.path.display(), %error, "a network name space is looked for again");
+                    lost.push(id);
                     continue;
                 }
-                (open.net, open.cut, open.at) = (dev.net, dev.cut, self.roots.clock.now());
+            };
+            let dev = dev::parse(&self.bytes[..length], &open.net);
+            if dev.is_unknown() {
+                torn += 1;
+                continue;
             }
-            cut += open.cut;
+            open.net = dev.net;
+            cut += dev.cut;
             if open.due <= self.look || self.roots.recorded.is_some() {
                 // Those that came in one look have their next turns in different ones.
                 open.due = self.look + if open.due == 0 { 1 + id % every } else { every };
                 open.read_sockets(id, &self.roots, &self.kept, &mut self.bytes);
             }
             places.insert(id, spaces.len());
-            spaces.push(Space { id, at: open.at, net: open.net.clone(), sockets: open.sockets.clone() });
+            spaces.push(Space { id, at: self.roots.clock.now(), net: open.net.clone(), sockets: open.sockets.clone() });
         }
         if cut > 0 {
             gaps.push(gap(format!("{cut} interfaces not counted: more than {} in one name space", dev::MOST_INTERFACES)));
@@ -289,7 +272,7 @@ impl Look for NetSpaces {
         let wanted = wanted(known);
         self.find(&wanted);
         let mut gaps = Vec::new();
-        let (spaces, places) = self.read(&wanted, &mut gaps);
+        let (spaces, places) = self.read(&mut gaps);
         let mut unread = 0_usize;
         let mut of = HashMap::with_capacity(self.kept.len());
         for (id, kept) in &self.kept {
@@ -327,7 +310,6 @@ fn wanted(known: &[Arc<Reading>]) -> BTreeMap<&ContainerId, Wanted<'_>> {
                     if let Owner::Container(id, _) = &group.owner {
                         let one = wanted.entry(id).or_default();
                         (one.start, one.path) = (Some(group.start), Some(&group.path));
-                        one.cpu = group.usage.cpu.map(|cpu| (cpu.is.time, cpu.at));
                     }
                 }
             }

@@ -3,9 +3,10 @@
 use std::fs;
 
 use super::*;
-use crate::roots::{Clock, Faults, Recorded};
-use crate::snapshot::{CgroupVersion, ContainerAbout, Cpu, Docker, Limits, Role, Usage, Weights};
+use crate::roots::{Faults, Recorded};
+use crate::snapshot::{CgroupVersion, ContainerAbout, Docker, Limits, Role, Usage, Weights};
 use crate::sources::{Containers, Group, RuntimeContainer, Tree, Within};
+use crate::units::Stamp;
 
 const HEAD: &str = "Inter-| Receive | Transmit\n face |bytes|bytes\n";
 
@@ -226,41 +227,6 @@ fn sockets_have_their_turn_and_outlive_the_process_that_was_looked_at() {
     retransmitted(20, 99);
     fs::remove_dir_all(proc.0.path().join("10")).unwrap();
     assert_eq!((0..6).filter_map(|_| seen(&mut spaces)).max(), Some(99));
-}
-
-#[test]
-fn one_that_rests_has_its_turn_and_one_that_wakes_is_read_at_once() {
-    let proc = Proc::new();
-    proc.process(10, "0::/docker-aa.scope", 0);
-    proc.joins(20, "0::/docker-bb.scope", 10);
-    let mut spaces = NetSpaces::new(Roots { clock: Clock::Real, ..proc.roots() }, SETTINGS);
-    let (mut second, mut stamp) = (0, Stamp::default());
-    // Counters move at every look, whoever ran. What the look says, and whether it is of now by its figure; by its stamp it is then, too.
-    let mut look = |ran: [u64; 2]| {
-        second += 1;
-        proc.count(10, second);
-        let mut tree = tree(&[("aa", 1), ("bb", 1)]);
-        if let Some(Told::Tree(tree)) = &mut Arc::get_mut(&mut tree).unwrap().told {
-            for (group, ran) in tree.groups.iter_mut().zip(ran) {
-                let cpu = Cpu { time: Duration::from_secs(ran), ..Cpu::default() };
-                let at = Stamp { wall: None, boot: Some(Duration::from_secs(second)) };
-                group.usage.cpu = Some(Seen { at, from: SourceName::Cgroup, is: cpu });
-            }
-        }
-        let Some(Told::Spaces(told)) = spaces.look(&[tree]).told else { panic!("nothing told") };
-        let [space] = &told.spaces[..] else { panic!("one name space") };
-        let is_new = space.net[0].received.bytes.0 == second;
-        assert_eq!(is_new, space.at != std::mem::replace(&mut stamp, space.at), "look {second}");
-        is_new
-    };
-    let read: Vec<usize> = (1..=20).filter(|_| look([5, 5])).collect();
-    assert!(read.starts_with(&[1, 2]) && (4..=6).contains(&read.len()) && read.windows(2).all(|two| two[1] - two[0] <= 6), "{read:?}");
-    for (at_rest, awake) in [([5, 5], [5, 6]), ([5, 6], [6, 6])] {
-        // Until its turn, so that the next look has none.
-        while !look(at_rest) {}
-        assert!(look(awake), "read at once, whichever of them wakes");
-        assert!(look(awake), "and once more");
-    }
 }
 
 #[test]

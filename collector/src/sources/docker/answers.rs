@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::identity::{ContainerId, TaskArn, is_name, short_name};
@@ -266,8 +266,7 @@ impl Inspect {
             oom: said.oom_killed.0,
             // Between two runs StartedAt is that of the run before: a time since then would be no uptime.
             started: started.filter(|_| !matches!(state, State::Restarting | State::Created)),
-            // After a restart FinishedAt still belongs to the run before.
-            ended: finished.filter(|finished| over && started.is_none_or(|started| *finished >= started)),
+            ended: finished.filter(|_| over).and_then(|finished| end_of(started, finished)),
             pid: said.pid.0.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0),
             network: network(host.map_or("", |host| host.network_mode.as_str())),
             asked: host.map(HostConfig::asked).unwrap_or_default(),
@@ -327,6 +326,16 @@ pub(super) fn spoken(id: ContainerId, words: &HashMap<String, String>) -> Spoken
     let about = about(id, word("name").and_then(|word| name(&word)), word("image"), None, compose(), ecs.as_ref());
     Spoken { about: Arc::new(about), task: ecs.map(|ecs| ecs.task) }
 }
+
+/// When the run that began at `started` ended. After a restart FinishedAt still belongs to the run before. But Docker notes the start once the process runs, and one that
+/// is over at once has its end noted before that.
+fn end_of(started: Option<Timestamp>, finished: Timestamp) -> Option<Timestamp> {
+    let Some(started) = started.filter(|started| finished < *started) else { return Some(finished) };
+    (started.duration_since(finished) <= AT_ONCE).then_some(started)
+}
+
+/// The longest that Docker takes to note a start.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(1);
 
 /// How a container ended that was never asked for.
 pub(super) fn ended(Spoken { about, task }: Spoken, started: Option<Timestamp>, ended: Timestamp, exit: Option<i64>, oom: bool) -> RuntimeContainer {
@@ -409,4 +418,24 @@ pub(in crate::sources) fn time(text: &Text) -> Option<Timestamp> {
 
 fn bytes(number: Number) -> Option<Bytes> {
     number.0.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0).map(Bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_noted_before_its_start_is_of_a_run_that_was_over_at_once() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let started = at("2026-11-25T17:26:15.780354242Z");
+        for (finished, ended) in [
+            // As Docker 20.10 told it of a container that exits at once.
+            ("2026-11-25T17:26:15.779360612Z", Some("2026-11-25T17:26:15.780354242Z")),
+            ("2026-11-25T17:26:15.790031743Z", Some("2026-11-25T17:26:15.790031743Z")),
+            ("2026-11-25T17:26:14.7Z", None),
+        ] {
+            assert_eq!(end_of(Some(started), at(finished)), ended.map(at), "{finished}");
+        }
+        assert_eq!(end_of(None, started), Some(started));
+    }
 }

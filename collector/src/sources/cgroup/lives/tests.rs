@@ -40,7 +40,10 @@ impl HostFolder {
     fn write(&self, path: &str, text: &str) {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        // As in the kernel, nobody opens a file that is there and has no text yet.
+        let new = self.0.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
     }
 
     /// A v2 cgroup that has used this many seconds.

@@ -374,7 +374,8 @@ impl EcsApi {
     }
 }
 
-async fn within<T>(until: Instant, at: Instant, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+/// An answer, or that there was none in the time between.
+pub(super) async fn within<T>(until: Instant, at: Instant, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     let late = |_| Err(Refusal::Later(format!("AWS gave no answer within {:.1} s", until.saturating_duration_since(at).as_secs_f64())));
     tokio::time::timeout_at(until.into(), answer).await.unwrap_or_else(late)
 }

@@ -19,7 +19,7 @@ use collector::snapshot::{ClusterTasks, Cut, EcsCluster, Gap, Seen, Service, Sou
 use collector::sources::{ClusterTold, Reading, Source, Told};
 use collector::units::Stamp;
 
-use super::ecs::Refusal;
+use super::ecs::{Refusal, within};
 use walk::{Step, Walk};
 
 /// Services kept at most.
@@ -168,7 +168,7 @@ impl ClusterApi {
             if call > 0 && by.saturating_duration_since(at) < LEAST {
                 break;
             }
-            let span = (at, at.checked_add(PATIENCE).map_or(by, |own| own.min(by)));
+            let until = at.checked_add(PATIENCE).map_or(by, |own| own.min(by));
             // By turns, so that many of one keep nobody waiting for the other.
             let order = if call % 2 == 0 { [What::Services, What::Tasks] } else { [What::Tasks, What::Services] };
             let due = |what| match what {
@@ -179,22 +179,22 @@ impl ClusterApi {
             match (what, step) {
                 (What::Services, Step::Describe(names)) => {
                     self.services.sets_out(at);
-                    let said = within(span, self.api.services_in(&place, names)).await;
+                    let said = within(until, at, self.api.services_in(&place, names)).await;
                     self.services.describe(said, now());
                 }
                 (What::Tasks, Step::Describe(names)) => {
                     self.tasks.sets_out(at);
-                    let said = within(span, self.api.tasks_in(&place, names)).await;
+                    let said = within(until, at, self.api.tasks_in(&place, names)).await;
                     self.tasks.describe(said, now());
                 }
                 (What::Services, Step::List(after)) => {
                     self.services.sets_out(at);
-                    let said = within(span, self.api.list(&place, what, after)).await;
+                    let said = within(until, at, self.api.list(&place, what, after)).await;
                     self.services.list(said, now());
                 }
                 (What::Tasks, Step::List(after)) => {
                     self.tasks.sets_out(at);
-                    let said = within(span, self.api.list(&place, what, after)).await;
+                    let said = within(until, at, self.api.list(&place, what, after)).await;
                     self.tasks.list(said, now());
                 }
             }
@@ -262,11 +262,6 @@ impl ClusterApi {
         let gap = Gap { from: SourceName::EcsCluster, what: "cluster".into(), why: why.into() };
         Reading { from: SourceName::EcsCluster, at: self.clock.now(), told: None, gaps: vec![gap] }
     }
-}
-
-async fn within<T>((at, until): (Instant, Instant), asked: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    let late = |_| Err(Refusal::Later(format!("the ECS API gave no answer within {:.1} s", until.saturating_duration_since(at).as_secs_f64())));
-    tokio::time::timeout_at(until.into(), asked).await.unwrap_or_else(late)
 }
 
 fn seen<T>(at: Stamp, is: T) -> Seen<T> {
